@@ -1,0 +1,136 @@
+/**
+ * Every kind of output entry, as one union. An entry says where to look, never what is there (INVARIANTS 5): a consumer
+ * reads verdict, redaction, membership and last values from its own snapshot. Consumers switch exhaustively, so that a
+ * new topic breaks the build until each one decides.
+ */
+import type { EventId, RoomId, UserId } from '../matrix/ids.ts';
+
+declare const nid: unique symbol;
+type Nid<B extends string> = number & { readonly [nid]: B };
+/** Numeric ids of the roomserver; 0 means none. They never leave the process. */
+export type RoomNid = Nid<'room'>;
+export type EventNid = Nid<'event'>;
+
+/** An event entered the live timeline of a room (it has this Position as its slot there). */
+export interface RoomEventEntry {
+  readonly topic: 'room.event';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+  readonly event: EventNid;
+  readonly eventId: EventId;
+  readonly type: string;
+  readonly sender: UserId;
+  /** The state key, for consumers that care for one kind of state; null: not a state event. */
+  readonly stateKey: string | null;
+  /** The room's current state changed with this event (a row of its history has the same Position). */
+  readonly stateChanged: boolean;
+}
+
+/** The room's current state changed without a timeline event (resolution, soft-failed event, resync). */
+export interface RoomStateEntry {
+  readonly topic: 'room.state';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+}
+
+/** A user's membership in a room, as /sync knows it, changed (also out of band: invite, knock, rejection, retraction, forget). */
+export interface MembershipEntry {
+  readonly topic: 'room.membership';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+  readonly user: UserId;
+  readonly membership: 'invite' | 'join' | 'knock' | 'leave' | 'ban' | 'forget';
+}
+
+/** A stored event became redacted; everything made from its content follows. */
+export interface RedactedEntry {
+  readonly topic: 'event.redacted';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+  readonly event: EventNid;
+  readonly redaction: EventNid;
+}
+
+/** Account data of a user changed; `roomId` null: global. A deletion is a change too. */
+export interface AccountDataEntry {
+  readonly topic: 'user.account_data';
+  readonly user: UserId;
+  readonly roomId: RoomId | null;
+  readonly type: string;
+}
+
+/** A user's receipt in a room moved. Private ones concern only the user. `threadId` null: unthreaded. */
+export interface ReceiptEntry {
+  readonly topic: 'room.receipt';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+  readonly user: UserId;
+  readonly receiptType: 'm.read' | 'm.read.private';
+  readonly threadId: string | null;
+}
+
+/** Unread counts of a user in a room changed by other means than a new event (receipts, redactions, push rules). */
+export interface CountsEntry {
+  readonly topic: 'user.counts';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+  readonly user: UserId;
+}
+
+/** The list of users typing in a room changed. Memory only. */
+export interface TypingEntry {
+  readonly topic: 'room.typing';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+}
+
+/** A user's presence changed (state, status or currently_active). Memory first, written with the next commit. */
+export interface PresenceEntry {
+  readonly topic: 'user.presence';
+  readonly user: UserId;
+}
+
+/** A to-device message waits for a device. */
+export interface ToDeviceEntry {
+  readonly topic: 'device.to_device';
+  readonly user: UserId;
+  readonly deviceId: string;
+}
+
+/** A user's device keys, device names or cross-signing keys changed. */
+export interface DeviceListEntry {
+  readonly topic: 'user.device_list';
+  readonly user: UserId;
+}
+
+/** One-time key counts or unused fallback keys of a device changed by a claim. */
+export interface KeyCountsEntry {
+  readonly topic: 'device.key_counts';
+  readonly user: UserId;
+  readonly deviceId: string;
+}
+
+/** A user's global profile changed (display name, avatar, custom fields). */
+export interface ProfileEntry {
+  readonly topic: 'user.profile';
+  readonly user: UserId;
+}
+
+export type StoredEntry =
+  | RoomEventEntry
+  | RoomStateEntry
+  | MembershipEntry
+  | RedactedEntry
+  | AccountDataEntry
+  | ReceiptEntry
+  | CountsEntry
+  | ToDeviceEntry
+  | DeviceListEntry
+  | KeyCountsEntry
+  | ProfileEntry;
+
+/** Entries that have a Position but no row. */
+export type EphemeralEntry = TypingEntry | PresenceEntry;
+
+export type Entry = StoredEntry | EphemeralEntry;
+export type Topic = Entry['topic'];

@@ -1,0 +1,169 @@
+/**
+ * The declarative row that every endpoint is (DESIGN §9). Authentication, rate class, body limit, transaction id and
+ * validation are declared here and done by the kernel; a handler is a short function of checked values.
+ */
+import type { GenericSchema, InferOutput } from 'valibot';
+import type { UserId } from '../matrix/ids.ts';
+import type { Shown, Tx } from '../storage/index.ts';
+
+/** Who is asking, as the access token says. */
+export interface Requester {
+  readonly userId: UserId;
+  /** Absent for application services without a device. */
+  readonly deviceId: string | undefined;
+  /** Row id of the access token; 0 for application services. */
+  readonly tokenId: number;
+  readonly isGuest: boolean;
+  readonly isAdmin: boolean;
+  /** Sends and changes are refused with M_USER_SUSPENDED where the specification lists it. */
+  readonly isSuspended: boolean;
+  readonly appserviceId: string | undefined;
+}
+
+/**
+ * - `none`: no token is looked at
+ * - `optional`: a token is used if there is one
+ * - `user`: a registered account (guests get M_GUEST_ACCESS_FORBIDDEN)
+ * - `guest`: guests too
+ * - `admin`: server administrators
+ */
+export type AuthKind = 'none' | 'optional' | 'user' | 'guest' | 'admin';
+
+export type RateClass = 'none' | 'read' | 'write' | 'message' | 'login' | 'register' | 'join' | 'invite' | 'keys';
+
+export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
+
+/** Handed to handlers of rows with a transaction id; absent when the client sent none. */
+export interface TransactionRecord {
+  /** Records the answer in the handler's own transaction; a repeated request then gets it again (INVARIANTS 4). */
+  record(tx: Tx, body: unknown): void;
+  /** The id as the client sent it, for `unsigned.transaction_id`. */
+  readonly id: string;
+}
+
+export interface RequestContext<A extends AuthKind, P, Q, B> {
+  readonly requester: A extends 'none' ? undefined : A extends 'optional' ? Requester | undefined : Requester;
+  readonly params: P;
+  readonly query: Q;
+  readonly body: B;
+  readonly transaction: TransactionRecord | undefined;
+  /** What the reply shows; the kernel waits for it to be on disk before it answers. */
+  readonly shown: Shown;
+  /** Aborted when the client has gone or the server stops. */
+  readonly signal: AbortSignal;
+  /** The client's address, behind trusted proxies too. */
+  readonly address: string;
+  readonly userAgent: string;
+  readonly accessToken: string | undefined;
+}
+
+/** An answer that is more than a 200 with a JSON body. */
+export class Reply {
+  readonly status: number;
+  readonly body: unknown;
+  readonly headers: Readonly<Record<string, string>>;
+
+  constructor(status: number, body: unknown, headers: Readonly<Record<string, string>> = {}) {
+    this.status = status;
+    this.body = body;
+    this.headers = headers;
+  }
+}
+
+/** A body that is JSON text already (composed by concatenation); chunks are joined as they are. */
+export class JsonText {
+  readonly chunks: readonly string[];
+
+  constructor(chunks: readonly string[]) {
+    this.chunks = chunks;
+  }
+}
+
+/** Parameter names of a path: `/a/:b/:c` gives `b | c`. */
+export type PathParams<Path extends string> = Path extends `${string}:${infer Name}/${infer Rest}`
+  ? Name | PathParams<`/${Rest}`>
+  : Path extends `${string}:${infer Name}`
+    ? Name
+    : never;
+
+type Output<S, Default> = S extends GenericSchema ? InferOutput<S> : Default;
+
+export interface RouteSpec<
+  Path extends string,
+  A extends AuthKind,
+  PS extends GenericSchema | undefined,
+  QS extends GenericSchema | undefined,
+  BS extends GenericSchema | undefined,
+> {
+  readonly method: Method;
+  /** Current stable path with `:name` parameters; each segment is decoded once. */
+  readonly path: Path;
+  /** Other full paths of the same operation (unstable names, `r0`, trailing variants). */
+  readonly aliases?: readonly string[];
+  readonly auth: A;
+  readonly rate: RateClass;
+  /** Largest body in bytes; default 64 KiB for JSON. */
+  readonly maxBody?: number;
+  /** The path parameter that is a transaction id (`txnId`). */
+  readonly transaction?: PathParams<Path>;
+  /** The endpoint stays open to locked accounts (logout) and to soft-logged-out ones. */
+  readonly whileLocked?: boolean;
+  /** Schema of the path parameters; default: plain strings. */
+  readonly params?: PS;
+  /** Schema over the query: single values as strings, repeated keys as arrays of strings. */
+  readonly query?: QS;
+  /** Schema of the JSON body; without one no body is read. */
+  readonly body?: BS;
+  readonly handle: (
+    context: RequestContext<
+      A,
+      Output<PS, Record<PathParams<Path>, string>>,
+      Output<QS, Record<string, string | readonly string[]>>,
+      Output<BS, undefined>
+    >,
+  ) => unknown;
+}
+
+/** A row with its types erased, as the kernel keeps it. */
+export interface Route {
+  readonly method: Method;
+  readonly path: string;
+  readonly aliases: readonly string[];
+  readonly auth: AuthKind;
+  readonly rate: RateClass;
+  readonly maxBody: number;
+  readonly transaction: string | undefined;
+  readonly whileLocked: boolean;
+  readonly params: GenericSchema | undefined;
+  readonly query: GenericSchema | undefined;
+  readonly body: GenericSchema | undefined;
+  /** Returns the JSON body of a 200, a `Reply`, a `JsonText`, or a promise of one. @throws MatrixError */
+  readonly handle: (context: RequestContext<AuthKind, unknown, unknown, unknown>) => unknown;
+}
+
+const defaultMaxBody = 64 * 1024;
+
+/** Makes a row; parameter, query and body types follow from path and schemas. */
+export function route<
+  const Path extends string,
+  A extends AuthKind,
+  PS extends GenericSchema | undefined = undefined,
+  QS extends GenericSchema | undefined = undefined,
+  BS extends GenericSchema | undefined = undefined,
+>(spec: RouteSpec<Path, A, PS, QS, BS>): Route {
+  return {
+    method: spec.method,
+    path: spec.path,
+    aliases: spec.aliases ?? [],
+    auth: spec.auth,
+    rate: spec.rate,
+    maxBody: spec.maxBody ?? defaultMaxBody,
+    transaction: spec.transaction,
+    whileLocked: spec.whileLocked ?? false,
+    params: spec.params,
+    query: spec.query,
+    body: spec.body,
+    // The kernel hands over exactly what the schemas of this row gave.
+    handle: spec.handle as Route['handle'],
+  };
+}

@@ -1,0 +1,152 @@
+/**
+ * What the inside of the roomserver offers to `perform/*` and `query/*`, and through them to the modules above. All of
+ * it is synchronous: whoever holds a transaction holds the room's commit lane (INVARIANTS 3), because a transaction
+ * callback cannot be interrupted. Only `prepare` and `input` may take time.
+ */
+import type { EventId, RoomId, ServerName, UserId } from '../matrix/ids.ts';
+import type { RoomEvent } from '../matrix/pdu.ts';
+import type { Position, Snapshot, Tx } from '../storage/index.ts';
+import type {
+  EventNid,
+  LocalMembership,
+  Membership,
+  Place,
+  ProtoEvent,
+  Room,
+  RoomNid,
+  SnapshotNid,
+  StateChange,
+  StateEntry,
+  StoredEvent,
+} from './types.ts';
+
+export interface CreateArguments {
+  readonly version: string;
+  readonly sender: UserId;
+  /** Content of the create event, without `room_version` (it is added). */
+  readonly content: Record<string, unknown>;
+}
+
+export interface SendOptions {
+  /** Device and transaction id, for `unsigned.transaction_id` on the sender's own device. */
+  readonly deviceId?: string | undefined;
+  readonly transactionId?: string | undefined;
+}
+
+/** Writing. A method that takes a Tx runs inside the caller's unit; it throws MatrixError and leaves nothing behind. */
+export interface RoomWriter {
+  /** Makes a room with its create event. @throws M_UNSUPPORTED_ROOM_VERSION */
+  createRoom(tx: Tx, args: CreateArguments): Room;
+  /**
+   * Builds an event on the room's forward extremities, authorises it against the current state, signs, stores it, moves
+   * the current state and appends the log entries. A state event equal to the current one is not sent again: the
+   * current one is returned.
+   * @throws M_FORBIDDEN with the auth rule's reason; M_TOO_LARGE
+   */
+  send(tx: Tx, room: Room, proto: ProtoEvent, options?: SendOptions): StoredEvent;
+  /** Marks the user's present (left) membership row as forgotten. */
+  forget(tx: Tx, room: Room, user: UserId): void;
+  /** Records a membership that is not in a room's state (later: federation). */
+  setOutOfBandMembership(tx: Tx, room: Room, user: UserId, membership: Membership, event: EventNid): void;
+}
+
+/** The verdict on a received event (DESIGN §5, S-S API §PDU receipt checks). */
+export type Verdict =
+  | { readonly kind: 'accepted'; readonly nid: EventNid }
+  | { readonly kind: 'soft-failed'; readonly nid: EventNid; readonly reason: string }
+  | { readonly kind: 'rejected'; readonly nid: EventNid; readonly reason: string }
+  /** Not stored: bad format or signature, or something it needs cannot be had. */
+  | { readonly kind: 'dropped'; readonly reason: string };
+
+export type InputKind = 'live' | 'backfilled' | 'outlier';
+
+/** Receiving events made elsewhere (other servers, imports, tests): the full event graph. */
+export interface RoomInput {
+  /** Judges and stores events of one room, in topological order of their auth and prev events. */
+  input(room: RoomId, events: readonly RoomEvent[], kind: InputKind): Promise<Map<EventId, Verdict>>;
+}
+
+/** Reading. Every function takes the caller's snapshot (a transaction is one too). */
+export interface RoomReader {
+  room(snapshot: Snapshot, roomId: string): Room | undefined;
+  roomByNid(snapshot: Snapshot, nid: RoomNid): Room;
+
+  event(snapshot: Snapshot, nid: EventNid): StoredEvent | undefined;
+  eventById(snapshot: Snapshot, eventId: string): StoredEvent | undefined;
+  /** The event parsed, as auth rules want it (redacted when marked so). */
+  roomEvent(snapshot: Snapshot, nid: EventNid): RoomEvent;
+
+  /** The room's current state: one key, or all of it (or of one type). */
+  currentEvent(snapshot: Snapshot, room: RoomNid, type: string, stateKey: string): StoredEvent | undefined;
+  currentState(snapshot: Snapshot, room: RoomNid, type?: string): StateEntry[];
+  currentSnapshot(snapshot: Snapshot, room: RoomNid): SnapshotNid;
+  /** S(p): the room's current state as of a Position. 0: the room was not there yet. */
+  snapshotAt(snapshot: Snapshot, room: RoomNid, position: Position): SnapshotNid;
+  /** State before / after an event. */
+  stateBefore(snapshot: Snapshot, event: StoredEvent): SnapshotNid;
+  stateAfter(snapshot: Snapshot, event: StoredEvent): SnapshotNid;
+  stateEvent(snapshot: Snapshot, state: SnapshotNid, type: string, stateKey: string): EventNid;
+  stateEntries(snapshot: Snapshot, state: SnapshotNid, type?: string): StateEntry[];
+  /** Reads only the blocks that the two do not share. */
+  stateDifference(snapshot: Snapshot, from: SnapshotNid, to: SnapshotNid): StateChange[];
+
+  /** Events in room order: after `after` (exclusive) and up to `upTo` (inclusive), the newest `limit` first. */
+  timelineBackward(
+    snapshot: Snapshot,
+    room: RoomNid,
+    upTo: Place | Position,
+    after: Place | Position,
+    limit: number,
+  ): StoredEvent[];
+  /** The same range, the oldest `limit` first. */
+  timelineForward(
+    snapshot: Snapshot,
+    room: RoomNid,
+    after: Place | Position,
+    upTo: Place | Position,
+    limit: number,
+  ): StoredEvent[];
+  /** The highest slot of the room, and rooms changed after a Position (newest first). */
+  lastPosition(snapshot: Snapshot, room: RoomNid): Position;
+  roomsChangedSince(snapshot: Snapshot, since: Position): IterableIterator<RoomNid>;
+
+  /** Current membership in the room's state; undefined: never there. */
+  membership(snapshot: Snapshot, room: RoomNid, user: UserId): { membership: Membership; event: EventNid } | undefined;
+  members(
+    snapshot: Snapshot,
+    room: RoomNid,
+    membership?: Membership,
+  ): { user: UserId; membership: Membership; event: EventNid }[];
+  joinedLocalUsers(snapshot: Snapshot, room: RoomNid): UserId[];
+  joinedCount(snapshot: Snapshot, room: RoomNid): number;
+  invitedCount(snapshot: Snapshot, room: RoomNid): number;
+  joinedServers(snapshot: Snapshot, room: RoomNid): ServerName[];
+  /** Rooms in which both users are joined. */
+  sharedRooms(snapshot: Snapshot, one: UserId, other: UserId): RoomNid[];
+  joinedRooms(snapshot: Snapshot, user: UserId): RoomNid[];
+
+  /** A local user's newest membership row per room (forgotten ones included), and his row as of a Position. */
+  localMemberships(snapshot: Snapshot, user: UserId): LocalMembership[];
+  localMembershipAt(snapshot: Snapshot, user: UserId, room: RoomNid, position: Position): LocalMembership | undefined;
+  /** Transitions in (after, upTo], oldest first. */
+  localMembershipsBetween(snapshot: Snapshot, user: UserId, after: Position, upTo: Position): LocalMembership[];
+  /** Stripped state kept with an out-of-band or ordinary invite or knock, as client JSON. */
+  strippedState(snapshot: Snapshot, membership: LocalMembership): string[];
+
+  /** INVARIANTS 17, for events of one room; keeps their order. */
+  visibleTo(snapshot: Snapshot, user: UserId, events: readonly StoredEvent[]): StoredEvent[];
+  mayView(snapshot: Snapshot, user: UserId, event: StoredEvent): boolean;
+
+  /** Ids of events that relate to one, newest first in room order. */
+  relatingEvents(
+    snapshot: Snapshot,
+    room: RoomNid,
+    eventId: EventId,
+    relType: string | undefined,
+    eventType: string | undefined,
+  ): EventNid[];
+  /** The transaction id with which this device sent the event. */
+  transactionId(snapshot: Snapshot, event: EventNid, deviceId: string): string | undefined;
+}
+
+export interface RoomCore extends RoomWriter, RoomReader, RoomInput {}

@@ -1,0 +1,20 @@
+/** Storage: the SQLite kernel. No tables of its own but the kernel's; modules bring their SQL and own their tables. */
+import { Connection } from './connection.ts';
+import { Database, type DatabaseOptions } from './database.ts';
+import { migrate } from './migrate.ts';
+
+export type { Snapshot, RunResult } from './connection.ts';
+export { Database, Shown, type NotPromise, type Tx } from './database.ts';
+export { MigrationError } from './migrate.ts';
+export { asPosition, type Position } from './sequence.ts';
+export { sql, type SqlStatement, type SqlValue } from './statement.ts';
+
+/** Opens (or makes) the database file and brings it to the newest schema. @throws MigrationError */
+export function openDatabase(options: DatabaseOptions & { readonly migrations: string }): Database {
+  const writer = new Connection(options.path, { cacheKib: options.cacheKib ?? 16_384 });
+  writer.raw.pragma('page_size = 4096');
+  writer.raw.pragma('journal_mode = WAL');
+  writer.raw.pragma('synchronous = NORMAL');
+  migrate(writer, options.migrations);
+  return new Database(writer, options);
+}
