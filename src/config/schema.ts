@@ -1,0 +1,259 @@
+/**
+ * Every key of the configuration: meaning, unit, default. To add a key, add a field here and run
+ * `npm run config:example`; validation, the `Config` type, environment variables and the example file follow.
+ * Durations are milliseconds and sizes are bytes in `Config`.
+ */
+import { BlockList, isIP } from 'node:net';
+import { roomVersions } from '../matrix/room-versions.ts';
+import type { ShapeValue } from './field.ts';
+import { choice, duration, flag, integer, list, optional, optionalSection, positive } from './field.ts';
+import { records, section, size, text } from './field.ts';
+
+/** Host name, IPv4 or bracketed IPv6 address, with an optional port (Appendices v1.19 §Server Name). */
+const isServerName = (name: string): boolean =>
+  name.length <= 230 && /^(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(:\d{1,5})?$/.test(name);
+
+const isHttpUrl = (value: string): boolean =>
+  URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && !/[?#]/.test(value);
+
+/** An address, or a range such as 10.0.0.0/8. */
+const isAddressRange = (value: string): boolean => {
+  const [address = '', prefix] = value.split('/');
+  const family = isIP(address);
+  if (family === 0) return false;
+  if (prefix === undefined) return true;
+  return /^\d{1,3}$/.test(prefix) && Number(prefix) <= (family === 4 ? 32 : 128);
+};
+
+const rate = (doc: string, perSecond: number, burst: number) =>
+  section(doc, {
+    per_second: positive({ doc: 'Requests per second that are allowed on average.', default: perSecond }),
+    burst: integer({ doc: 'Requests that may come at once.', default: burst, min: 1 }),
+  });
+
+export const schema = {
+  server_name: text({
+    doc:
+      'The name of this server: the part after the colon in @alice:example.org. It is written into every user id and ' +
+      'every signed event, so a data folder belongs to one name for ever. Use your domain, not the name of the machine.',
+    default: 'localhost',
+    accepts: 'a host name or address with an optional port, such as example.org',
+    check: isServerName,
+  }),
+  data_dir: text({
+    doc:
+      'Folder for the database, the signing key and whatever else must survive; it is made when missing. A relative ' +
+      'path counts from the working directory. This folder is what a backup must hold.',
+    default: './neurite-data',
+  }),
+  listeners: records(
+    {
+      doc: 'Where the server listens. Default: one listener on this machine only, for a reverse proxy or a local client.',
+      default: [{ address: '127.0.0.1', port: 8008, resources: ['client', 'federation', 'admin'] }],
+    },
+    {
+      address: text({ doc: 'Address to bind; 0.0.0.0 or :: for all.', default: '127.0.0.1' }),
+      port: integer({ doc: 'TCP port; 0 takes any free one.', default: 8008, min: 0, max: 65535 }),
+      tls: optionalSection('Serve HTTPS. Without it the listener speaks plain HTTP.', {
+        cert: text({ doc: 'File with the certificate chain (PEM).', required: true, example: 'fullchain.pem' }),
+        key: text({ doc: 'File with the private key (PEM).', required: true, example: 'privkey.pem' }),
+      }),
+      resources: list(choice(['client', 'federation', 'admin', 'metrics'], { doc: '' }), {
+        doc:
+          'What is served here: client (client-server API), federation (server-server API and keys), admin (operator ' +
+          'API), metrics (Prometheus, on /metrics; it has no password, so bind it to a private address).',
+        default: ['client', 'federation', 'admin'],
+        nonEmpty: true,
+      }),
+    },
+  ),
+  public_base_url: optional(
+    text({
+      doc:
+        'Address at which clients reach this server from outside. Needed when it is not https:// and the server name ' +
+        '(for the name localhost: the first listener).',
+      accepts: 'an http or https address without query or fragment',
+      check: isHttpUrl,
+      example: 'https://matrix.example.org',
+    }),
+  ),
+  trusted_proxies: list(
+    text({ doc: '', accepts: 'an IP address or a range such as 10.0.0.0/8', check: isAddressRange }),
+    {
+      doc: "Addresses of reverse proxies whose X-Forwarded-For header is believed. Others' is ignored.",
+      default: ['127.0.0.1', '::1'],
+    },
+  ),
+  registration: section('Who may make an account.', {
+    mode: choice(['open', 'token', 'closed'], {
+      doc: 'open: anyone. token: who knows a registration token. closed: nobody but the operator.',
+      default: 'token',
+    }),
+    token: optional(
+      text({
+        doc: 'A fixed registration token. Without it a random one is made at the first start and kept in the data folder.',
+        accepts: 'up to 64 letters, digits, and . _ ~ -',
+        check: (value) => /^[A-Za-z0-9._~-]{1,64}$/.test(value),
+        example: 'choose-something-long',
+      }),
+    ),
+    shared_secret: optional(
+      text({
+        doc:
+          'Whoever knows this secret may make accounts, administrators too, by POST /_synapse/admin/v1/register. Used ' +
+          'by bridges and scripts. Without it that endpoint is off.',
+        example: 'a long random text',
+      }),
+    ),
+    terms: records(
+      {
+        doc: 'Documents that must be accepted to register.',
+        default: [],
+        example: { id: 'privacy_policy', version: '1.0', name: 'Privacy policy', url: 'https://example.org/privacy' },
+      },
+      {
+        id: text({
+          doc: 'Internal name of the document.',
+          required: true,
+          accepts: 'letters, digits, and . _ - only',
+          check: (value) => /^[A-Za-z0-9._-]{1,64}$/.test(value),
+        }),
+        version: text({ doc: 'Version of the document.', required: true }),
+        language: text({ doc: 'Language of its name and text.', default: 'en' }),
+        name: text({ doc: 'Title shown to the user.', required: true }),
+        url: text({
+          doc: 'Where it can be read.',
+          required: true,
+          accepts: 'an http or https address',
+          check: (value) => URL.canParse(value) && /^https?:$/.test(new URL(value).protocol),
+        }),
+      },
+    ),
+    guests: flag({ doc: 'Whether guests may register, without a password and with few rights.', default: false }),
+  }),
+  rate_limits: section('How much one user or one address may ask for before 429 M_LIMIT_EXCEEDED.', {
+    enabled: flag({ doc: 'false switches every limiter off.', default: true }),
+    read: rate('Reading: most GET requests.', 50, 300),
+    write: rate('Changes that have no class of their own.', 10, 100),
+    message: rate('Sending events.', 10, 60),
+    join: rate('Joining rooms.', 1, 20),
+    invite: rate('Inviting others.', 1, 20),
+    keys: rate('Uploading, querying and claiming encryption keys.', 20, 200),
+    login: rate('Logging in, per address and per account.', 0.2, 10),
+    register: rate('Making accounts, per address.', 0.1, 5),
+  }),
+  rooms: section('Rooms.', {
+    default_version: choice(
+      [...roomVersions.values()].map(({ version }) => version),
+      {
+        doc: 'Room version of new rooms when the client names none.',
+        default: '12',
+      },
+    ),
+    redaction_retention: duration({
+      doc: 'How long the original of a redacted event is kept before it is deleted for good.',
+      default: '7d',
+    }),
+  }),
+  sync: section('The sync endpoint.', {
+    linear_max_entries: integer({
+      doc:
+        'Up to this many changes since its last sync a client is answered by walking them one by one; behind more, by ' +
+        'looking its rooms up. Both give the same answer.',
+      default: 1024,
+      min: 0,
+      max: 65536,
+    }),
+    timeline_limit: section('Events per room and response.', {
+      default: integer({ doc: "When the client's filter names no limit.", default: 10, min: 1 }),
+      max: integer({ doc: "The most that a client's filter may ask for.", default: 1000, min: 1 }),
+    }),
+  }),
+  presence: section('Who is online.', {
+    enabled: flag({ doc: 'false: nobody sees when others are online, which saves work.', default: true }),
+  }),
+  passwords: section('How passwords are hashed (argon2id). Higher values make guessing and logging in slower.', {
+    memory: size({
+      doc: 'Memory for one hash.',
+      default: '19 MiB',
+      min: 8 * 1024,
+      max: 4 * 1024 ** 3,
+    }),
+    passes: integer({ doc: 'Passes over that memory.', default: 2, min: 1, max: 1000 }),
+  }),
+  limits: section('The size of what is accepted. An event is held to 65,536 bytes by the specification.', {
+    request_body: size({
+      doc: 'The largest JSON body of a request.',
+      default: '4 MiB',
+      min: 65_536,
+      max: 1024 ** 3,
+    }),
+  }),
+  storage: section('The database.', {
+    cache_size: size({ doc: 'Memory for pages of the database.', default: '64 MiB', min: 1024 ** 2 }),
+  }),
+  workers: section('Threads for signatures, state resolution and passwords.', {
+    count: optional(
+      integer({
+        doc: 'How many at most. Without it: one less than the processors, from 1 to 4.',
+        min: 1,
+        max: 64,
+        example: 2,
+      }),
+    ),
+  }),
+  log: section('What the server writes to standard output.', {
+    level: choice(['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'], {
+      doc: 'The least severe messages written.',
+      default: 'info',
+    }),
+    format: choice(['text', 'json'], {
+      doc: 'text for people, json (one object a line) for machines.',
+      default: 'text',
+    }),
+  }),
+};
+
+/** The whole configuration, validated and deeply frozen. */
+export type Config = ShapeValue<typeof schema>;
+export type Listener = Config['listeners'][number];
+
+/** Faults that no single key shows: the path that is to blame and what is wrong with it. */
+export const crossFaults = (config: Config): { path: string; message: string }[] => {
+  const faults: { path: string; message: string }[] = [];
+  if (config.sync.timelineLimit.default > config.sync.timelineLimit.max) {
+    faults.push({ path: 'sync.timeline_limit.default', message: 'must not be above sync.timeline_limit.max' });
+  }
+  if (config.listeners.length === 0) {
+    faults.push({ path: 'listeners', message: 'must name at least one listener' });
+  }
+  const seen = new Set<string>();
+  config.listeners.forEach(({ address, port }, index) => {
+    const place = `${address}:${port}`;
+    if (port !== 0 && seen.has(place)) {
+      faults.push({ path: `listeners.${index}`, message: `${place} is taken by an earlier listener` });
+    }
+    seen.add(place);
+  });
+  return faults;
+};
+
+/** The address that clients use, without a trailing slash: `public_base_url`, or what follows from the server name. */
+export const publicBaseUrl = (config: Config): string => {
+  if (config.publicBaseUrl !== undefined) return config.publicBaseUrl.replace(/\/+$/, '');
+  const listener = config.listeners.find(({ resources }) => resources.includes('client'));
+  if (config.serverName !== 'localhost' || listener === undefined) return `https://${config.serverName}`;
+  return `${listener.tls === undefined ? 'http' : 'https'}://localhost:${listener.port}`;
+};
+
+/** `trusted_proxies` as a list to check a peer's address against. */
+export const trustedProxyList = (config: Config): BlockList => {
+  const trusted = new BlockList();
+  for (const range of config.trustedProxies) {
+    const [address = '', prefix] = range.split('/');
+    const family = isIP(address) === 6 ? 'ipv6' : 'ipv4';
+    if (prefix === undefined) trusted.addAddress(address, family);
+    else trusted.addSubnet(address, Number(prefix), family);
+  }
+  return trusted;
+};
