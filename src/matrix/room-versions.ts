@@ -146,3 +146,15 @@ export const roomVersions: ReadonlyMap<string, RoomVersionRules> = new Map(
 );
 
 export const defaultRoomVersion: RoomVersion = '12';
+
+/** The rules of a room version; undefined for one that is not served. */
+export const rulesOfVersion = (version: string): RoomVersionRules | undefined => roomVersions.get(version);
+
+/** The version that a create event's content names: a missing `room_version` means "1" (C-S API §m.room.create). */
+export function roomVersionOfCreate(content: { readonly room_version?: unknown }): string | undefined {
+  const { room_version: version } = content;
+  return version === undefined ? '1' : typeof version === 'string' ? version : undefined;
+}
+
+/** Room version grammar (Room Versions §Room version grammar): 1–32 of `a-z 0-9 . -`. */
+export const isRoomVersionName = (text: string): boolean => /^[a-z0-9.-]{1,32}$/.test(text);
