@@ -3,12 +3,12 @@
  * event id and signature (S-S API v1.19 §Adding hashes and signatures to outgoing events). Time, references and keys are
  * given in.
  */
-import { encodeBase64, utf8Bytes } from '../util/bytes.ts';
+import { utf8Bytes } from '../util/bytes.ts';
 import { CanonicalJsonError, canonicalJson } from './canonical-json.ts';
 import { type KeyPair, sign } from './crypto/ed25519.ts';
 import { sha256Base64Url } from './crypto/hash.ts';
 import type { EventId, ServerName } from './ids.ts';
-import { type JsonObject, type JsonValue, isJsonObject } from './json.ts';
+import type { JsonObject, JsonValue } from './json.ts';
 import {
   type Pdu,
   type RoomEvent,
@@ -142,12 +142,3 @@ export const buildEvent = (input: BuildInput): RoomEvent => finishEvent(eventTem
 
 /** The reference hash that versions 1 and 2 want beside a cited id, as unpadded base64. */
 export const referenceHashOf = (event: RoomEvent, rules: RoomVersionRules): string => referenceHash(event.pdu, rules);
-
-/** The `signatures` of `signer` in an event as base64 by key id, for example to pass on what a server added. */
-export function signaturesOfServer(pdu: Pdu, signer: string): JsonObject {
-  const all = isJsonObject(pdu.signatures) ? pdu.signatures[signer] : undefined;
-  return isJsonObject(all) ? all : {};
-}
-
-/** Unpadded base64 of a public key, as key responses publish it. */
-export const publicKeyText = (key: KeyPair): string => encodeBase64(key.publicKey);

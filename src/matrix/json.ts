@@ -60,7 +60,7 @@ export function parseJson(text: string): JsonValue | undefined {
 export type JsonFault = 'not-json' | 'number' | 'duplicate-key' | 'lone-surrogate';
 
 // A cheap look at the whole text, strings included: only what it finds makes the exact, slower look necessary.
-const oddNumber = /(?:^|[\s:,[])-?(?:\d+[.eE]|\d{16})|-0/;
+const oddNumber = /(?:^|[\s:,[])(?:-?(?:\d+[.eE]|\d{16})|-0)/;
 const surrogateEscape = /\\u[dD][89a-fA-F]/;
 
 /** Numbers as canonical JSON writes them: plain integers within ±(2^53-1), no `-0`, no `1.0`, no `1e3`. */
