@@ -11,6 +11,7 @@ export class CanonicalJsonError extends Error {
 }
 
 // Characters that need an escape, and surrogates, which may be lone.
+// oxlint-disable-next-line no-control-regex
 const special = /[\u0000-\u001f"\\\ud800-\udfff]/;
 // Above the surrogates, UTF-16 order and codepoint order part ways.
 const unordered = /[\ud800-\uffff]/;

@@ -17,7 +17,6 @@ import {
   isRoomIdSource,
   referenceHash,
   signedPduText,
-  toRoomEvent,
 } from './pdu.ts';
 import { type PduError, checkPdu } from './pdu-check.ts';
 import type { RoomVersionRules } from './room-versions.ts';
