@@ -4,14 +4,14 @@
  * Durations are milliseconds and sizes are bytes in `Config`.
  */
 import { BlockList, isIP } from 'node:net';
+import { parseServerName } from '../matrix/ids.ts';
 import { roomVersions } from '../matrix/room-versions.ts';
 import type { ShapeValue } from './field.ts';
 import { choice, duration, flag, integer, list, optional, optionalSection, positive } from './field.ts';
 import { records, section, size, text } from './field.ts';
 
-/** Host name, IPv4 or bracketed IPv6 address, with an optional port (Appendices v1.19 §Server Name). */
-const isServerName = (name: string): boolean =>
-  name.length <= 230 && /^(\[[0-9A-Fa-f:.]{2,45}\]|[0-9A-Za-z.-]{1,230})(:\d{1,5})?$/.test(name);
+/** Shorter than an id may be, so that user ids with this name have room for a localpart. */
+const isServerName = (name: string): boolean => name.length <= 230 && parseServerName(name) !== undefined;
 
 const isHttpUrl = (value: string): boolean =>
   URL.canParse(value) && /^https?:$/.test(new URL(value).protocol) && !/[?#]/.test(value);
