@@ -1,0 +1,39 @@
+/** Statements of the push tables. Outcomes are bits: 1 notify, 2 highlight. */
+import { sql } from '../storage/index.ts';
+
+export const notifyBit = 1;
+export const highlightBit = 2;
+
+export interface ActionRow {
+  readonly position: number;
+  readonly thread_id: string;
+  readonly everyone: number;
+  readonly sender: string;
+  readonly named: string | null;
+}
+
+export const selectActionsAfter = sql<[room: number, after: number, upTo: number], ActionRow>(
+  `SELECT position, thread_id, everyone, sender, named FROM push_actions
+   WHERE room_nid = ? AND position > ? AND position <= ?`,
+);
+export const insertAction = sql<
+  [room: number, position: number, thread: string, everyone: number, sender: string, named: string | null]
+>('INSERT INTO push_actions (room_nid, position, thread_id, everyone, sender, named) VALUES (?, ?, ?, ?, ?, ?)');
+export const deleteAction = sql<[room: number, position: number]>(
+  'DELETE FROM push_actions WHERE room_nid = ? AND position = ?',
+);
+export const selectOwnEvents = sql<[user: string, room: number], { thread_id: string; position: number }>(
+  'SELECT thread_id, position FROM push_own_events WHERE user_id = ? AND room_nid = ?',
+);
+export const upsertOwnEvent = sql<[user: string, room: number, thread: string, position: number]>(
+  `INSERT INTO push_own_events (user_id, room_nid, thread_id, position) VALUES (?, ?, ?, ?)
+   ON CONFLICT DO UPDATE SET position = excluded.position`,
+);
+export const selectRuleset = sql<[user: string], { rules: string; position: number }>(
+  'SELECT rules, position FROM push_rulesets WHERE user_id = ?',
+);
+export const upsertRuleset = sql<[user: string, rules: string, position: number]>(
+  `INSERT INTO push_rulesets (user_id, rules, position) VALUES (?, ?, ?)
+   ON CONFLICT DO UPDATE SET rules = excluded.rules, position = excluded.position`,
+);
+export const selectUsersWithRules = sql<[], { user_id: string }>('SELECT user_id FROM push_rulesets');
