@@ -4,11 +4,12 @@
  * those named, are evaluated singly. So an ordinary message costs the same in a room of two and of two thousand.
  */
 import type { Bus, Projection, RedactedEntry, RoomEventEntry, StoredEntry } from '../bus/index.ts';
+import { levelToNotify, powerLevelOf, powerLevelsFrom, type PowerLevels } from '../matrix/auth-power-levels.ts';
 import { defaultRuleset } from '../matrix/default-push-rules.ts';
 import type { UserId } from '../matrix/ids.ts';
+import { asObject, asString, memberOf, type JsonObject } from '../matrix/json.ts';
 import type { RoomEvent } from '../matrix/pdu.ts';
-import { evaluatePushRules, flattenEvent, type PushContext, type Ruleset } from '../matrix/push-rules.ts';
-import { asObject, asString } from '../matrix/json.ts';
+import { compileRuleset, evaluatePushRules, type PushedEvent, type PushVerdict } from '../matrix/push-rules.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Position, Tx } from '../storage/index.ts';
 import type { UnreadCounts } from './counts.ts';
@@ -17,7 +18,7 @@ import { deleteAction, highlightBit, insertAction, notifyBit, upsertOwnEvent } f
 
 /** Stands for any user without rules of his own: no event can name it. */
 const anyone = '@:' as UserId;
-const predefined = defaultRuleset(anyone);
+const predefined = compileRuleset(defaultRuleset(anyone));
 /** How many relations are followed to find an event's thread (C-S API §Threading: at least 3). */
 const maxHops = 3;
 
@@ -48,14 +49,13 @@ export class PushProjection implements Projection {
     const event = this.#parts.rooms.roomEvent(tx, entry.event);
     const thread = this.#threadOf(tx, event);
     if (this.#parts.isLocal(entry.sender)) tx.run(upsertOwnEvent, entry.sender, entry.room, thread, position);
-    const flat = flattenEvent(event);
-    const evaluate = (ruleset: Ruleset, user: UserId): number =>
-      outcome(evaluatePushRules(ruleset, flat, this.#context(tx, entry, event, user)));
-    const everyone = evaluate(predefined, anyone);
+    const pushed = this.#pushed(tx, entry, event);
+    const everyone = outcome(evaluatePushRules(predefined, pushed, { userId: anyone, displayName: undefined }));
     const named: Record<string, number> = {};
     for (const user of this.#singled(tx, entry, event)) {
-      const own = evaluate(this.#parts.rules.ruleset(tx, user), user);
-      if (own !== everyone) named[user] = own;
+      const displayName = this.#parts.displayName(tx, entry, user);
+      const own = evaluatePushRules(this.#parts.rules.compiled(tx, user), pushed, { userId: user, displayName });
+      if (outcome(own) !== everyone) named[user] = outcome(own);
     }
     const names = Object.keys(named).length > 0 ? JSON.stringify(named) : null;
     if (everyone === 0 && names === null) return;
@@ -65,7 +65,7 @@ export class PushProjection implements Projection {
   /** Joined local users whose outcome may differ from everyone's. */
   #singled(tx: Tx, entry: RoomEventEntry, event: RoomEvent): Set<UserId> {
     const candidates = new Set<string>(this.#parts.rules.usersWithRules);
-    const mentions = asObject(event.content['m.mentions'])?.['user_ids'];
+    const mentions = memberOf(event.content['m.mentions'], 'user_ids');
     if (Array.isArray(mentions)) for (const user of mentions) if (typeof user === 'string') candidates.add(user);
     if (event.stateKey?.startsWith('@') === true) candidates.add(event.stateKey);
     const singled = new Set<UserId>();
@@ -77,18 +77,41 @@ export class PushProjection implements Projection {
     return singled;
   }
 
-  #context(tx: Tx, entry: RoomEventEntry, event: RoomEvent, user: UserId): PushContext {
+  /** The event as push rules see it; what only few rules ask for is looked up when one does. */
+  #pushed(tx: Tx, entry: RoomEventEntry, event: RoomEvent): PushedEvent {
     const { rooms } = this.#parts;
-    return {
-      userId: user,
-      displayName: user === anyone ? undefined : this.#parts.displayName(tx, entry, user),
-      memberCount: () => rooms.joinedCount(tx, entry.room),
-      powerLevels: () => {
-        const levels = rooms.currentEvent(tx, entry.room, 'm.room.power_levels', '');
-        return levels === undefined ? undefined : rooms.roomEvent(tx, levels.nid).content;
-      },
-      isCreator: () => rooms.roomByNid(tx, entry.room).creators.includes(event.sender),
+    let levels: PowerLevels | undefined;
+    const powerLevels = (): PowerLevels => (levels ??= this.#powerLevels(tx, entry));
+    const client: JsonObject = {
+      type: event.type,
+      sender: event.sender,
+      room_id: event.roomId,
+      event_id: event.eventId,
+      content: event.content,
+      ...(event.stateKey === undefined ? {} : { state_key: event.stateKey }),
     };
+    return {
+      event: client,
+      roomId: event.roomId,
+      sender: event.sender,
+      get memberCount() {
+        return rooms.joinedCount(tx, entry.room);
+      },
+      get senderPowerLevel() {
+        return powerLevelOf(event.sender, powerLevels());
+      },
+      notificationLevel: (key) => levelToNotify(key, powerLevels()),
+    };
+  }
+
+  #powerLevels(tx: Tx, entry: RoomEventEntry): PowerLevels {
+    const { rooms } = this.#parts;
+    const current = (type: string): RoomEvent | undefined => {
+      const stored = rooms.currentEvent(tx, entry.room, type, '');
+      return stored === undefined ? undefined : rooms.roomEvent(tx, stored.nid);
+    };
+    const { rules } = rooms.roomByNid(tx, entry.room);
+    return powerLevelsFrom(current('m.room.create'), current('m.room.power_levels'), rules);
   }
 
   /** Event id of the root of the thread that the event belongs to; '' in the main timeline. */
@@ -117,6 +140,6 @@ export class PushProjection implements Projection {
   }
 }
 
-function outcome(result: { readonly notify: boolean; readonly highlight: boolean }): number {
+function outcome(result: PushVerdict): number {
   return result.notify ? notifyBit | (result.highlight ? highlightBit : 0) : 0;
 }

@@ -4,17 +4,24 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Bus } from '../bus/index.ts';
-import { defaultRuleset } from '../matrix/default-push-rules.ts';
+import { fullRuleset } from '../matrix/default-push-rules.ts';
 import { matrixError } from '../matrix/errors.ts';
 import type { UserId } from '../matrix/ids.ts';
-import { ruleKinds, type PushAction, type PushRule, type RuleKind, type Ruleset } from '../matrix/push-rules.ts';
+import type { JsonValue } from '../matrix/json.ts';
+import { compileRuleset } from '../matrix/push-rules.ts';
+import type { CompiledRuleset, PushRule, RuleKind, Ruleset } from '../matrix/push-rules.ts';
 import type { Snapshot, Tx } from '../storage/index.ts';
 import { selectRuleset, selectUsersWithRules, upsertRuleset } from './storage.ts';
 
-/** What is stored of a user: own rules by kind, most important first, and changes to predefined rules by `kind/id`. */
+interface RuleChange {
+  readonly enabled?: boolean;
+  readonly actions?: readonly JsonValue[];
+}
+
+/** What is stored of a user: own rules by kind, most important first, and changes to predefined rules by id. */
 interface StoredRules {
   readonly own: Readonly<Record<RuleKind, readonly PushRule[]>>;
-  readonly changed: Readonly<Record<string, { readonly enabled?: boolean; readonly actions?: readonly PushAction[] }>>;
+  readonly changed: Readonly<Record<string, RuleChange>>;
 }
 
 /** Where a new or updated rule goes among the user's own rules of its kind. */
@@ -23,12 +30,17 @@ export interface RulePlacement {
   readonly after?: string | undefined;
 }
 
+interface Effective {
+  readonly ruleset: Ruleset;
+  compiled?: CompiledRuleset;
+}
+
 const noRules: StoredRules = { own: { override: [], content: [], room: [], sender: [], underride: [] }, changed: {} };
 
 export class PushRules {
   readonly #bus: Bus;
   /** Effective rulesets by user and Position of the last change: immutable values under immutable keys. */
-  readonly #cache = new LRUCache<string, Ruleset>({ max: 2000 });
+  readonly #cache = new LRUCache<string, Effective>({ max: 1000 });
   /** Users whose ruleset is not just the predefined one. */
   readonly #users: Set<string>;
 
@@ -44,14 +56,13 @@ export class PushRules {
 
   /** The user's effective rules, in the order in which they are checked within each kind. */
   ruleset(snapshot: Snapshot, user: UserId): Ruleset {
-    const row = snapshot.get(selectRuleset, user);
-    const key = `${user} ${row?.position ?? 0}`;
-    let ruleset = this.#cache.get(key);
-    if (ruleset === undefined) {
-      ruleset = effectiveRules(user, row === undefined ? noRules : (JSON.parse(row.rules) as StoredRules));
-      this.#cache.set(key, ruleset);
-    }
-    return ruleset;
+    return this.#effective(snapshot, user).ruleset;
+  }
+
+  /** The same, ready to be held against events. */
+  compiled(snapshot: Snapshot, user: UserId): CompiledRuleset {
+    const effective = this.#effective(snapshot, user);
+    return (effective.compiled ??= compileRuleset(effective.ruleset));
   }
 
   /** Position of the user's last change; 0: never. */
@@ -96,17 +107,28 @@ export class PushRules {
     user: UserId,
     kind: RuleKind,
     ruleId: string,
-    change: { readonly enabled: boolean } | { readonly actions: readonly PushAction[] },
+    change: { readonly enabled: boolean } | { readonly actions: readonly JsonValue[] },
   ): void {
     const current = this.rule(tx, user, kind, ruleId);
     const stored = this.#stored(tx, user);
     if (current.default) {
-      const key = `${kind}/${ruleId}`;
-      const changed = { ...stored.changed, [key]: { ...stored.changed[key], ...change } };
+      const changed = { ...stored.changed, [ruleId]: { ...stored.changed[ruleId], ...change } };
       return this.#store(tx, user, { ...stored, changed });
     }
     const rules = stored.own[kind].map((rule) => (rule.rule_id === ruleId ? { ...rule, ...change } : rule));
     this.#store(tx, user, { ...stored, own: { ...stored.own, [kind]: rules } });
+  }
+
+  #effective(snapshot: Snapshot, user: UserId): Effective {
+    const row = snapshot.get(selectRuleset, user);
+    const key = `${user} ${row?.position ?? 0}`;
+    let effective = this.#cache.get(key);
+    if (effective === undefined) {
+      const { own, changed } = row === undefined ? noRules : (JSON.parse(row.rules) as StoredRules);
+      effective = { ruleset: fullRuleset(user, { own, changed: new Map(Object.entries(changed)) }) };
+      this.#cache.set(key, effective);
+    }
+    return effective;
   }
 
   #stored(snapshot: Snapshot, user: UserId): StoredRules {
@@ -121,17 +143,4 @@ export class PushRules {
     // Only ever too many: a user whose unit is rolled back is evaluated singly, with the same outcome.
     this.#users.add(user);
   }
-}
-
-/** Own rules come before the predefined ones of their kind, except for the master switch, which is always first. */
-function effectiveRules(user: UserId, stored: StoredRules): Ruleset {
-  const defaults = defaultRuleset(user);
-  const merged = {} as Record<RuleKind, PushRule[]>;
-  for (const kind of ruleKinds) {
-    const predefined = defaults[kind].map((rule) => ({ ...rule, ...stored.changed[`${kind}/${rule.rule_id}`] }));
-    const master = predefined.filter((rule) => rule.rule_id === '.m.rule.master');
-    const others = predefined.filter((rule) => rule.rule_id !== '.m.rule.master');
-    merged[kind] = [...master, ...stored.own[kind], ...others];
-  }
-  return merged;
 }

@@ -38,8 +38,7 @@ async function verifyBySas(requester, request, responder, incoming) {
   await Promise.all(ended);
 }
 
-const nextRequest = (client) =>
-  new Promise((resolve) => client.once(CryptoEvent.VerificationRequestReceived, resolve));
+const nextRequest = (client) => new Promise((resolve) => client.once(CryptoEvent.VerificationRequestReceived, resolve));
 
 async function bootstrap(client, secrets) {
   const crypto = client.getCrypto();
@@ -72,12 +71,15 @@ const phone = await step("alice's second device logs in", async () => {
   const session = await login(baseUrl, names.alice, password);
   return start(baseUrl, session, {});
 });
-await step("alice verifies her second device by SAS", async () => {
+await step('alice verifies her second device by SAS', async () => {
   const incoming = nextRequest(alice);
   const request = await phone.getCrypto().requestOwnUserVerification();
   await verifyBySas(phone, request, alice, await incoming);
-  await until('the second device to be cross-signed', async () =>
-    (await alice.getCrypto().getDeviceVerificationStatus(alice.getUserId(), phone.getDeviceId()))?.crossSigningVerified,
+  await until(
+    'the second device to be cross-signed',
+    async () =>
+      (await alice.getCrypto().getDeviceVerificationStatus(alice.getUserId(), phone.getDeviceId()))
+        ?.crossSigningVerified,
   );
 });
 
@@ -165,8 +167,10 @@ await step('edit, react, thread, redact', async () => {
     'm.relates_to': { rel_type: RelationType.Annotation, event_id: target, key: '👍' },
   });
   const room = alice.getRoom(plainId);
-  await until('alice to see the reaction', () =>
-    room.relations.getChildEventsForEvent(target, RelationType.Annotation, EventType.Reaction)?.getRelations().length,
+  await until(
+    'alice to see the reaction',
+    () =>
+      room.relations.getChildEventsForEvent(target, RelationType.Annotation, EventType.Reaction)?.getRelations().length,
   );
   const reply = await bob.sendMessage(plainId, target, { msgtype: 'm.text', body: 'in a thread' });
   await until('alice to see the thread', () => room.getThread(target)?.length === 1);
@@ -214,8 +218,9 @@ await step('receipts, typing and unread counts', async () => {
 await step('upgrade a room', async () => {
   const { replacement_room } = await alice.upgradeRoom(plainId, '12');
   await until('the new room', () => alice.getRoom(replacement_room));
-  await until('the tombstone at bob', () =>
-    bob.getRoom(plainId).currentState.getStateEvents('m.room.tombstone', '')?.getContent().replacement_room,
+  await until(
+    'the tombstone at bob',
+    () => bob.getRoom(plainId).currentState.getStateEvents('m.room.tombstone', '')?.getContent().replacement_room,
   );
   await bob.joinRoom(replacement_room);
   await until('bob in the new room', () => bob.getRoom(replacement_room)?.getMyMembership() === 'join');

@@ -2,8 +2,9 @@
 import * as v from 'valibot';
 import { route, type Route } from '../../http/route.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { ruleKinds, type PushAction, type PushCondition, type PushRule, type RuleKind } from '../../matrix/push-rules.ts';
 import { parseRoomId, parseUserId } from '../../matrix/ids.ts';
+import type { JsonValue } from '../../matrix/json.ts';
+import { ruleKinds, type PushRule, type RuleKind } from '../../matrix/push-rules.ts';
 import type { Push } from '../../push/index.ts';
 import type { Database } from '../../storage/index.ts';
 
@@ -128,14 +129,14 @@ function ownRule(kind: RuleKind, ruleId: string, body: v.InferOutput<typeof rule
     return { ...rule, pattern: body.pattern };
   }
   if (kind === 'room' || kind === 'sender') return rule;
-  return { ...rule, conditions: (body.conditions ?? []) as PushCondition[] };
+  return { ...rule, conditions: (body.conditions ?? []) as JsonValue[] };
 }
 
-function checkedActions(list: v.InferOutput<typeof actions>): PushAction[] {
+function checkedActions(list: v.InferOutput<typeof actions>): JsonValue[] {
   for (const action of list) {
     if (typeof action === 'string' && !['notify', 'dont_notify', 'coalesce'].includes(action)) {
       throw matrixError.invalidParam(`Unknown action: ${action}`);
     }
   }
-  return list as PushAction[];
+  return list as JsonValue[];
 }
