@@ -1,0 +1,143 @@
+/**
+ * Events as clients get them (C-S API v1.19 §Room event format): the stored text with `event_id` and `unsigned` put in,
+ * by concatenation; the content is never parsed. Everything that shows events to a client goes through `clientEvent`.
+ */
+import type { UserId } from '../../matrix/ids.ts';
+import { asString, memberOf, parseJson } from '../../matrix/json.ts';
+import { clientEventText } from '../../matrix/stored-event.ts';
+import type { Snapshot } from '../../storage/index.ts';
+import type { RoomReader } from '../core.ts';
+import type { EventNid, SnapshotNid, StoredEvent } from '../types.ts';
+
+/** Gives `unsigned.m.relations` of an event as JSON text; undefined when there is nothing to bundle. */
+export type Bundle = (event: StoredEvent) => string | undefined;
+
+/** For whom events are written, and how. One view serves one response: it remembers what it looked up. */
+export interface ClientView {
+  readonly userId: UserId;
+  /** Sees its own transaction ids. */
+  readonly deviceId: string | undefined;
+  /** ms, for `unsigned.age`. */
+  readonly now: number;
+  /** Leaves `room_id` out, where the response names the room elsewhere. */
+  readonly withoutRoomId: boolean;
+  /** Adds `prev_content`, `prev_sender` and `replaces_state` to state events. */
+  readonly previous: boolean;
+  readonly bundle: Bundle | undefined;
+  readonly memberships: Map<SnapshotNid, string>;
+  readonly memberEvents: Map<EventNid, string>;
+}
+
+export interface ClientViewOptions {
+  readonly userId: UserId;
+  readonly deviceId?: string | undefined;
+  readonly now: number;
+  readonly withoutRoomId?: boolean;
+  /** Default true. */
+  readonly previous?: boolean;
+  readonly bundle?: Bundle | undefined;
+}
+
+export const clientView = (options: ClientViewOptions): ClientView => ({
+  userId: options.userId,
+  deviceId: options.deviceId,
+  now: options.now,
+  withoutRoomId: options.withoutRoomId ?? false,
+  previous: options.previous ?? true,
+  bundle: options.bundle,
+  memberships: new Map(),
+  memberEvents: new Map(),
+});
+
+const contentStart = '{"content":'.length;
+
+/** JSON text of an event's `content`, cut out of its stored text: the first member in canonical order. */
+export const contentText = ({ client }: StoredEvent): string =>
+  // No raw `,"origin_server_ts":` can follow the top-level one, since only plain strings stand behind it.
+  client.slice(contentStart, client.lastIndexOf(',"origin_server_ts":'));
+
+/** An event's content, parsed. */
+export const contentOf = (event: StoredEvent): unknown => parseJson(contentText(event));
+
+/** `membership` of a stored member event; `leave` when it is unreadable. */
+export const membershipOfEvent = (event: StoredEvent): string =>
+  asString(memberOf(contentOf(event), 'membership')) ?? 'leave';
+
+/** The stored text without the top-level `room_id`; the last raw occurrence is that one, as above. */
+function withoutRoomId(client: string): string {
+  const from = client.lastIndexOf(',"room_id":"');
+  return from === -1 ? client : client.slice(0, from) + client.slice(client.indexOf('"', from + 12) + 1);
+}
+
+/**
+ * JSON text of `event` for the client of `view`. The caller has checked that the user may see it.
+ * `unsigned` holds `age`, and where they apply `membership` (at the event), `transaction_id` (for the sending device),
+ * `replaces_state`, `prev_content`, `prev_sender`, `redacted_because`, `m.relations`.
+ */
+export function clientEvent(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string {
+  const text = view.withoutRoomId ? withoutRoomId(event.client) : event.client;
+  return clientEventText(text, event.eventId, unsignedText(snapshot, rooms, event, view));
+}
+
+function unsignedText(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string {
+  let text = `{"age":${view.now - event.originServerTs}`;
+  const membership = membershipAt(snapshot, rooms, event, view);
+  if (membership !== undefined) text += `,"membership":${JSON.stringify(membership)}`;
+  if (event.sender === view.userId && view.deviceId !== undefined) {
+    const transactionId = rooms.transactionId(snapshot, event.nid, view.deviceId);
+    if (transactionId !== undefined) text += `,"transaction_id":${JSON.stringify(transactionId)}`;
+  }
+  if (view.previous && event.stateKey !== null) text += previousText(snapshot, rooms, event, event.stateKey, view);
+  if (event.redactedBy !== 0) {
+    const redaction = rooms.event(snapshot, event.redactedBy);
+    if (redaction !== undefined) text += `,"redacted_because":${clientEvent(snapshot, rooms, redaction, view)}`;
+  }
+  // "State events do not currently receive bundled aggregations."
+  const relations = event.stateKey === null ? view.bundle?.(event) : undefined;
+  if (relations !== undefined) text += `,"m.relations":${relations}`;
+  return `${text}}`;
+}
+
+function previousText(
+  snapshot: Snapshot,
+  rooms: RoomReader,
+  event: StoredEvent,
+  stateKey: string,
+  view: ClientView,
+): string {
+  if (event.snapshot === 0) return '';
+  const nid = rooms.stateEvent(snapshot, event.snapshot, event.type, stateKey);
+  if (nid === 0) return '';
+  const previous = rooms.event(snapshot, nid);
+  if (previous === undefined) return '';
+  const replaces = `,"replaces_state":${JSON.stringify(previous.eventId)}`;
+  // `prev_content` is for who may see that event; `replaces_state` comes regardless of history visibility.
+  if (!rooms.mayView(snapshot, view.userId, previous)) return replaces;
+  const content = contentText(previous);
+  return `${replaces},"prev_content":${content},"prev_sender":${JSON.stringify(previous.sender)}`;
+}
+
+/**
+ * The user's membership at the event, "including any changes caused by the event", `leave` when there is none;
+ * undefined when the state at the event is not known.
+ */
+function membershipAt(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string | undefined {
+  if (event.type === 'm.room.member' && event.stateKey === view.userId) return membershipOfEvent(event);
+  if (event.snapshot === 0) return undefined;
+  const known = view.memberships.get(event.snapshot);
+  if (known !== undefined) return known;
+  const nid = rooms.stateEvent(snapshot, event.snapshot, 'm.room.member', view.userId);
+  const membership = nid === 0 ? 'leave' : membershipIn(snapshot, rooms, nid, view);
+  view.memberships.set(event.snapshot, membership);
+  return membership;
+}
+
+/** Many snapshots share one member event. */
+function membershipIn(snapshot: Snapshot, rooms: RoomReader, nid: EventNid, view: ClientView): string {
+  const known = view.memberEvents.get(nid);
+  if (known !== undefined) return known;
+  const member = rooms.event(snapshot, nid);
+  const membership = member === undefined ? 'leave' : membershipOfEvent(member);
+  view.memberEvents.set(nid, membership);
+  return membership;
+}
