@@ -3,6 +3,7 @@
  * specification's order. `checkAuthEvents` judges what an event cites, `authorise` judges the event against a state:
  * receipt check 4 is both, with the state that the cited events make up; checks 5 and 6 are `authorise` alone.
  */
+import { authChecks } from './auth-checks.ts';
 import { authoriseMember, membershipOf } from './auth-member.ts';
 import { authorisePowerLevels, levelFor, levelToSend, powerLevelOf, powerLevelsFrom } from './auth-power-levels.ts';
 import type { AuthChecks, AuthEvent, AuthState, AuthVerdict } from './auth-types.ts';
@@ -72,7 +73,7 @@ export function authorise(
   event: AuthEvent,
   state: AuthState,
   rules: RoomVersionRules,
-  checks: AuthChecks,
+  checks: AuthChecks = authChecks,
 ): AuthVerdict {
   if (event.type === 'm.room.create') return authoriseCreate(event, rules);
   const create = state.get('m.room.create', '');
