@@ -14,6 +14,7 @@ export function* fullConflictedSet(input: ConflictInput, withSubgraph: boolean):
     for (let at = 0; at < nids.length; at++) {
       const nid = nids[at] ?? 0;
       if (source.record(nid) !== undefined) conflicted.add(nid);
+      if (at % sliceLength === 0) yield;
     }
   }
   const full = new Set(conflicted);
@@ -47,9 +48,12 @@ function* authDifference({ conflicted, unconflicted, source }: ConflictInput): S
     masks.set(nid, joint);
     if (joint === everySet) partial--;
   };
-  conflicted.forEach((nids, set) => {
-    for (let at = 0; at < nids.length; at++) reach(nids[at] ?? 0, 1n << BigInt(set));
-  });
+  for (const [set, nids] of conflicted.entries()) {
+    for (let at = 0; at < nids.length; at++) {
+      reach(nids[at] ?? 0, 1n << BigInt(set));
+      if (at % sliceLength === 0) yield;
+    }
+  }
   const shared = Float64Array.from(partial > 0 ? unconflicted.nids() : []).sort();
   let nextShared = shared.length - 1;
   const difference: number[] = [];

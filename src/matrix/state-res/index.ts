@@ -25,7 +25,10 @@ export function resolveConflicted(input: ConflictInput): Winners {
   }
 }
 
-/** Resolves in slices of about a millisecond, with `pause` between them (which may well return at once). */
+/**
+ * Resolves in slices of about a millisecond (but for one sort of all conflicted events), with `pause` between them, which
+ * may well return at once.
+ */
 export async function resolveConflictedInSlices(input: ConflictInput, pause: () => Promise<void>): Promise<Winners> {
   const slices = resolve(input);
   for (;;) {

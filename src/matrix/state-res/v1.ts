@@ -4,7 +4,7 @@
  */
 import { hash } from 'node:crypto';
 import { authorise } from '../event-auth.ts';
-import type { AuthRecord, ConflictInput, Sliced, Winners } from './source.ts';
+import { type AuthRecord, type ConflictInput, type Sliced, type Winners, sliceLength } from './source.ts';
 import { EventViews, ReplayState, WorkingState, winnersOf } from './working-state.ts';
 
 interface Candidate {
@@ -19,7 +19,7 @@ function byDepth(a: Candidate, b: Candidate): number {
 }
 
 /** Candidates of each tuple, by type. */
-function candidatesByType({ conflicted, source }: ConflictInput): Map<string, Candidate[][]> {
+function* candidatesByType({ conflicted, source }: ConflictInput): Sliced<Map<string, Candidate[][]>> {
   const seen = new Set<number>();
   const tuples = new Map<string, Map<string, Candidate[]>>();
   for (const nids of conflicted) {
@@ -27,6 +27,7 @@ function candidatesByType({ conflicted, source }: ConflictInput): Map<string, Ca
       const record = source.record(nids[at] ?? 0);
       if (record === undefined || record.rejected || seen.has(record.nid)) continue;
       seen.add(record.nid);
+      if (seen.size % sliceLength === 0) yield;
       const keys = tuples.get(record.type) ?? new Map<string, Candidate[]>();
       const candidates = keys.get(record.stateKey) ?? [];
       candidates.push({ record, sha1: hash('sha1', record.eventId) });
@@ -48,7 +49,7 @@ export function* resolveV1(input: ConflictInput): Sliced<Winners> {
   };
   const enter = ({ record }: Candidate): void => state.set(record.type, record.stateKey, record.nid);
 
-  const conflicts = candidatesByType(input);
+  const conflicts = yield* candidatesByType(input);
   for (const [type, tuples] of conflicts) {
     const open: Candidate[][] = [];
     for (const candidates of tuples) {
