@@ -1,0 +1,80 @@
+# One Neurite process per homeserver of a SyTest run: one HTTPS port for clients, servers and keys.
+use strict;
+use warnings;
+
+package SyTest::Homeserver::Neurite;
+use base qw( SyTest::Homeserver );
+
+use Carp;
+use File::Path qw( remove_tree );
+use JSON ();
+use SyTest::SSL qw( ensure_ssl_key create_ssl_cert );
+
+sub _init
+{
+   my $self = shift;
+   my ( $args ) = @_;
+
+   $self->{command} = delete $args->{command};
+   defined $self->{command} or croak "Need --neurite-command (or NEURITE_COMMAND)";
+
+   $self->SUPER::_init( $args );
+   $self->{port} = main::alloc_port( "neurite[$self->{hs_index}]" );
+}
+
+sub server_name { my $self = shift; return "$self->{bind_host}:$self->{port}"; }
+sub federation_host { my $self = shift; return $self->{bind_host}; }
+sub federation_port { my $self = shift; return $self->{port}; }
+sub secure_port { my $self = shift; return $self->{port}; }
+sub public_baseurl { my $self = shift; return "https://$self->{bind_host}:$self->{port}"; }
+
+sub start
+{
+   my $self = shift;
+   my $hs_dir = $self->{hs_dir};
+
+   # SyTest's user names are fixed: every run starts with an empty data folder.
+   remove_tree( "$hs_dir/data" );
+
+   my ( $cert, $key ) = ( "$hs_dir/tls.crt", "$hs_dir/tls.key" );
+   ensure_ssl_key( $key );
+   create_ssl_cert( $cert, $key, $self->{bind_host} );
+
+   my $config = $self->write_json_file( "neurite.yaml", $self->_config( $cert, $key ) );
+   $self->{output}->diag( "Starting Neurite $self->{hs_index}" );
+
+   return $self->_start_process_and_await_connectable(
+      setup => [ stdout => [ open => '>>', "$hs_dir/neurite.log" ], stderr => [ open => '>>', "$hs_dir/neurite.log" ] ],
+      command => [ split( ' ', $self->{command} ), 'run', '--config', $config ],
+      connect_host => $self->{bind_host},
+      connect_port => $self->{port},
+      name => "neurite-$self->{hs_index}",
+   )->else( sub {
+      die "Unable to start Neurite: $_[0]\n";
+   });
+}
+
+sub _config
+{
+   my $self = shift;
+   my ( $cert, $key ) = @_;
+
+   return {
+      server_name => $self->server_name,
+      data_dir => "$self->{hs_dir}/data",
+      public_base_url => $self->public_baseurl,
+      listeners => [ {
+         address => $self->{bind_host},
+         port => $self->{port} + 0,
+         tls => { cert => $cert, key => $key },
+         resources => [ 'client', 'federation', 'admin' ],
+      } ],
+      registration => { mode => 'open', guests => JSON::true, shared_secret => 'reg_secret' },
+      rate_limits => { enabled => JSON::false },
+      rooms => { default_version => '10' },
+      passwords => { memory => '64 KiB', passes => 1 },
+      log => { level => 'debug' },
+   };
+}
+
+1;
