@@ -87,6 +87,8 @@ export interface RoomReader {
   stateAfter(snapshot: Snapshot, event: StoredEvent): SnapshotNid;
   stateEvent(snapshot: Snapshot, state: SnapshotNid, type: string, stateKey: string): EventNid;
   stateEntries(snapshot: Snapshot, state: SnapshotNid, type?: string): StateEntry[];
+  /** All of a state but its member events, without reading those one by one. */
+  stateEntriesWithoutMembers(snapshot: Snapshot, state: SnapshotNid): StateEntry[];
   /** Reads only the blocks that the two do not share. */
   stateDifference(snapshot: Snapshot, from: SnapshotNid, to: SnapshotNid): StateChange[];
 
@@ -106,6 +108,8 @@ export interface RoomReader {
     upTo: Place | Position,
     limit: number,
   ): StoredEvent[];
+  /** A prev event of this one is not stored: events may be missing before it in the room's order. */
+  isBehindGap(snapshot: Snapshot, event: StoredEvent): boolean;
   /** The highest slot of the room, and rooms changed after a Position (newest first). */
   lastPosition(snapshot: Snapshot, room: RoomNid): Position;
   roomsChangedSince(snapshot: Snapshot, since: Position): IterableIterator<RoomNid>;
@@ -117,6 +121,8 @@ export interface RoomReader {
     room: RoomNid,
     membership?: Membership,
   ): { user: UserId; membership: Membership; event: EventNid }[];
+  /** The first members of some memberships, in the order of their member events (C-S API: heroes of a room). */
+  firstMembers(snapshot: Snapshot, room: RoomNid, memberships: readonly Membership[], limit: number): UserId[];
   joinedLocalUsers(snapshot: Snapshot, room: RoomNid): UserId[];
   joinedCount(snapshot: Snapshot, room: RoomNid): number;
   invitedCount(snapshot: Snapshot, room: RoomNid): number;
