@@ -247,7 +247,7 @@ export const publicBaseUrl = (config: Config): string => {
 };
 
 /** `trusted_proxies` as a list to check a peer's address against. */
-export const trustedProxyList = (config: Config): BlockList => {
+export const trustedProxyList = (config: Pick<Config, 'trustedProxies'>): BlockList => {
   const trusted = new BlockList();
   for (const range of config.trustedProxies) {
     const [address = '', prefix] = range.split('/');

@@ -20,6 +20,9 @@ export interface Requester {
   readonly appserviceId: string | undefined;
 }
 
+/** Which listeners serve a row (`listeners[].resources`). */
+export type Resource = 'client' | 'federation' | 'admin' | 'metrics';
+
 /**
  * - `none`: no token is looked at
  * - `optional`: a token is used if there is one
@@ -57,7 +60,10 @@ export interface RequestContext<A extends AuthKind, P, Q, B> {
   readonly accessToken: string | undefined;
 }
 
-/** An answer that is more than a 200 with a JSON body. */
+/**
+ * An answer that is more than a 200 with a JSON body. Bytes as body are sent as they are, with the `Content-Type` among
+ * the headers.
+ */
 export class Reply {
   readonly status: number;
   readonly body: unknown;
@@ -98,12 +104,21 @@ export interface RouteSpec<
   readonly method: Method;
   /** Current stable path with `:name` parameters; each segment is decoded once. */
   readonly path: Path;
-  /** Other full paths of the same operation (unstable names, `r0`, trailing variants). */
+  /**
+   * Other full paths of the same operation (unstable names, trailing variants). `/_matrix/client/v3/…` is served under
+   * `r0` as well without being named. A parameter that an alias lacks is the empty string.
+   */
   readonly aliases?: readonly string[];
   readonly auth: A;
   readonly rate: RateClass;
-  /** Largest body in bytes; default 64 KiB for JSON. */
+  /** Which listeners serve the row; default: what its path says. */
+  readonly resources?: readonly Resource[];
+  /** Largest body in bytes; default `limits.request_body` behind a token, 64 KiB for anyone. */
   readonly maxBody?: number;
+  /** The body becomes part of events: floats, big integers and duplicate keys are M_BAD_JSON (Appendices §Canonical JSON). */
+  readonly canonicalBody?: boolean;
+  /** Suspended accounts get M_USER_SUSPENDED (C-S API §Account suspension). */
+  readonly refuseSuspended?: boolean;
   /** The path parameter that is a transaction id (`txnId`). */
   readonly transaction?: PathParams<Path>;
   /** The endpoint stays open to locked accounts (logout) and to soft-logged-out ones. */
@@ -131,7 +146,10 @@ export interface Route {
   readonly aliases: readonly string[];
   readonly auth: AuthKind;
   readonly rate: RateClass;
-  readonly maxBody: number;
+  readonly resources: readonly Resource[];
+  readonly maxBody: number | undefined;
+  readonly canonicalBody: boolean;
+  readonly refuseSuspended: boolean;
   readonly transaction: string | undefined;
   readonly whileLocked: boolean;
   readonly params: GenericSchema | undefined;
@@ -141,7 +159,13 @@ export interface Route {
   readonly handle: (context: RequestContext<AuthKind, unknown, unknown, unknown>) => unknown;
 }
 
-const defaultMaxBody = 64 * 1024;
+/** What a path says about who asks for it. */
+function resourcesOf(path: string): readonly Resource[] {
+  if (/^\/_matrix\/(federation|key)\/|^\/\.well-known\/matrix\/server$/.test(path)) return ['federation'];
+  if (/^\/_(neurite|synapse)\/admin\//.test(path)) return ['admin'];
+  if (/^\/_matrix\/media\//.test(path)) return ['client', 'federation'];
+  return ['client'];
+}
 
 /** Makes a row; parameter, query and body types follow from path and schemas. */
 export function route<
@@ -157,7 +181,10 @@ export function route<
     aliases: spec.aliases ?? [],
     auth: spec.auth,
     rate: spec.rate,
-    maxBody: spec.maxBody ?? defaultMaxBody,
+    resources: spec.resources ?? resourcesOf(spec.path),
+    maxBody: spec.maxBody,
+    canonicalBody: spec.canonicalBody ?? false,
+    refuseSuspended: spec.refuseSuspended ?? false,
     transaction: spec.transaction,
     whileLocked: spec.whileLocked ?? false,
     params: spec.params,

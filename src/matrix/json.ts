@@ -106,7 +106,8 @@ function countMembersInText(text: string): number {
   return count;
 }
 
-function hasLoneSurrogate(value: unknown): boolean {
+/** True when some string or key inside `value` holds half of a surrogate pair, which UTF-8 cannot say. */
+export function hasLoneSurrogate(value: unknown): boolean {
   if (typeof value === 'string') return !value.isWellFormed();
   if (typeof value !== 'object' || value === null) return false;
   if (Array.isArray(value)) return value.some(hasLoneSurrogate);
@@ -116,7 +117,8 @@ function hasLoneSurrogate(value: unknown): boolean {
 /** Deepest nesting of JSON that is accepted where a value is walked; deeper text counts as no JSON. */
 export const maxJsonDepth = 1000;
 
-function isTooDeep(text: string): boolean {
+/** True for text that nests deeper than `maxJsonDepth`. */
+export function isTooDeep(text: string): boolean {
   if (text.length < 2 * maxJsonDepth) return false;
   let depth = 0;
   for (let at = 0; at < text.length; at++) {

@@ -1,0 +1,76 @@
+/** Who a request comes from and whether it may come in now: address, token, account, rate limit. */
+import type { IncomingMessage } from 'node:http';
+import type { BlockList } from 'node:net';
+import { trustedProxyList, type Config } from '../config/index.ts';
+import { MatrixError, matrixError } from '../matrix/errors.ts';
+import { clientAddress, limitedAddress } from './address.ts';
+import { checkRequester, type Authenticator, type Query } from './auth-kinds.ts';
+import { userAgentOf } from './context.ts';
+import type { RateLimiter } from './rate-limit.ts';
+import type { AuthKind, RateClass, Requester } from './route.ts';
+
+/** What a row, of HTTP or WebSocket, asks of its requester. */
+export interface Demands {
+  readonly auth: AuthKind;
+  readonly rate: RateClass;
+  readonly whileLocked: boolean;
+  readonly refuseSuspended: boolean;
+}
+
+export class Admission {
+  readonly #authenticator: Authenticator;
+  readonly #limiter: RateLimiter;
+  readonly #trusted: BlockList;
+
+  constructor(authenticator: Authenticator, limiter: RateLimiter, config: Pick<Config, 'trustedProxies'>) {
+    this.#authenticator = authenticator;
+    this.#limiter = limiter;
+    this.#trusted = trustedProxyList(config);
+  }
+
+  /** The client's address, behind trusted proxies too. */
+  addressOf(request: IncomingMessage): string {
+    const forwarded = request.headers['x-forwarded-for'];
+    const hops = typeof forwarded === 'string' ? forwarded : forwarded?.join(',');
+    return clientAddress(request.socket.remoteAddress, hops, this.#trusted);
+  }
+
+  /** The requester, when there is one and it may do this now. @throws MatrixError */
+  async admit(
+    demands: Demands,
+    token: string | undefined,
+    query: Query,
+    request: IncomingMessage,
+    address: string,
+  ): Promise<Requester | undefined> {
+    const requester = await this.#requester(demands, token, query, request, address);
+    this.#limiter.demandFor(demands.rate, requester, address);
+    return requester;
+  }
+
+  async #requester(
+    { auth, whileLocked, refuseSuspended }: Demands,
+    token: string | undefined,
+    query: Query,
+    request: IncomingMessage,
+    address: string,
+  ): Promise<Requester | undefined> {
+    if (auth === 'none') return undefined;
+    if (token === undefined) {
+      if (auth === 'optional') return undefined;
+      throw matrixError.missingToken();
+    }
+    try {
+      const userAgent = userAgentOf(request);
+      const requester = await this.#authenticator.authenticate(token, { query, address, userAgent, whileLocked });
+      checkRequester(auth, requester, refuseSuspended);
+      return requester;
+    } catch (error) {
+      // Guessing tokens costs the address its share of requests.
+      if (error instanceof MatrixError && error.status === 401) {
+        this.#limiter.demand('read', `address:${limitedAddress(address)}`);
+      }
+      throw error;
+    }
+  }
+}

@@ -1,0 +1,40 @@
+/** Who may call a row: access tokens (C-S API v1.19 §Client Authentication) and what each auth kind asks of them. */
+import type { IncomingMessage } from 'node:http';
+import { matrixError } from '../matrix/errors.ts';
+import type { AuthKind, Requester } from './route.ts';
+
+export type Query = Readonly<Record<string, string | readonly string[]>>;
+
+/** What an authenticator may need besides the token. */
+export interface AuthRequest {
+  /** For `user_id` and `device_id` of application services (A-S API §Identity assertion). */
+  readonly query: Query;
+  readonly address: string;
+  readonly userAgent: string;
+  /** The row stays open to locked and softly logged-out accounts. */
+  readonly whileLocked: boolean;
+}
+
+/** Tells whose a token is; the accounts module implements it. */
+export interface Authenticator {
+  /** @throws MatrixError M_UNKNOWN_TOKEN, M_USER_LOCKED, M_USER_DEACTIVATED … */
+  authenticate(token: string, request: AuthRequest): Requester | Promise<Requester>;
+}
+
+/** The token of a request: the `Authorization` header, else the deprecated `access_token` of the query. */
+export function accessTokenOf(request: IncomingMessage, query: Query): string | undefined {
+  const header = request.headers.authorization;
+  if (header !== undefined) {
+    const token = /^Bearer +(\S+) *$/i.exec(header)?.[1];
+    if (token !== undefined) return token;
+  }
+  const value = query['access_token'];
+  return typeof value === 'string' && value !== '' ? value : undefined;
+}
+
+/** What a row asks of its requester beyond a valid token. @throws MatrixError */
+export function checkRequester(kind: AuthKind, requester: Requester, refuseSuspended: boolean): void {
+  if (kind === 'user' && requester.isGuest) throw matrixError.guestAccessForbidden();
+  if (kind === 'admin' && !requester.isAdmin) throw matrixError.forbidden('Only server administrators may do this');
+  if (refuseSuspended && requester.isSuspended) throw matrixError.userSuspended();
+}

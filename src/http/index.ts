@@ -1,0 +1,24 @@
+/** HTTP: rows, the kernel that serves them, listeners, WebSockets, metrics. */
+export type { Authenticator, AuthRequest, Query } from './auth-kinds.ts';
+export { healthRoute } from './health.ts';
+export { deleteTransactions, pruneTransactions, transactionIdOf } from './idempotency.ts';
+export { Metrics } from './metrics.ts';
+export { RateLimiter } from './rate-limit.ts';
+export {
+  JsonText,
+  Reply,
+  route,
+  type AuthKind,
+  type Method,
+  type PathParams,
+  type RateClass,
+  type RequestContext,
+  type Requester,
+  type Resource,
+  type Route,
+  type RouteSpec,
+  type TransactionRecord,
+} from './route.ts';
+export type { HttpServer } from './server.ts';
+export { socketRoute, type Socket, type SocketContext, type SocketRow } from './socket.ts';
+export { startHttp, type StartHttpOptions } from './start.ts';

@@ -1,0 +1,132 @@
+/**
+ * Listeners: one express application each, with the kernel as its only middleware, and the way they end: no new
+ * connections, parked requests answered with what they have, the rest finished within the time given.
+ */
+import express from 'express';
+import { readFileSync } from 'node:fs';
+import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http';
+import { createServer as createHttpsServer } from 'node:https';
+import type { AddressInfo } from 'node:net';
+import type { Duplex } from 'node:stream';
+import type { Listener } from '../config/index.ts';
+import { matrixError } from '../matrix/errors.ts';
+import type { Logger } from '../util/log.ts';
+import type { Kernel } from './kernel.ts';
+import { commonHeaderLines } from './reply.ts';
+import type { SocketGate } from './socket.ts';
+
+/** Longer than reverse proxies keep theirs, so that they are the ones to close an idle connection. */
+const keepAliveMs = 75_000;
+const serverOptions: ServerOptions = {
+  keepAliveTimeout: keepAliveMs,
+  headersTimeout: 20_000,
+  requestTimeout: 300_000,
+  maxHeaderSize: 32 * 1024,
+};
+
+export interface HttpServerOptions {
+  readonly kernel: Kernel;
+  readonly sockets: SocketGate;
+  readonly listeners: readonly Listener[];
+  readonly log: Logger;
+}
+
+export class HttpServer {
+  readonly #options: HttpServerOptions;
+  readonly #servers: Server[] = [];
+
+  private constructor(options: HttpServerOptions) {
+    this.#options = options;
+  }
+
+  /** Binds all listeners, or none. @throws Error in one sentence when an address can't be bound */
+  static async start(options: HttpServerOptions): Promise<HttpServer> {
+    const server = new HttpServer(options);
+    try {
+      for (const listener of options.listeners) await server.#listen(listener);
+    } catch (error) {
+      await server.stop(0);
+      throw error;
+    }
+    return server;
+  }
+
+  /** The addresses bound, as URLs, in the order of the listeners. */
+  get urls(): string[] {
+    return this.#servers.map((server, index) => {
+      const { address, family, port } = server.address() as AddressInfo;
+      const scheme = this.#options.listeners[index]?.tls === undefined ? 'http' : 'https';
+      return `${scheme}://${family === 'IPv6' ? `[${address}]` : address}:${port}`;
+    });
+  }
+
+  /** Ends all service within `graceMs`; what is not done by then is cut. */
+  async stop(graceMs: number): Promise<void> {
+    const { kernel, sockets } = this.#options;
+    const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
+    await Promise.race([Promise.all([kernel.stop(), sockets.stop()]), late]);
+    for (const server of this.#servers) server.closeIdleConnections();
+    await Promise.race([Promise.all(closed), late]);
+    clearTimeout(timer);
+    sockets.terminate();
+    for (const server of this.#servers) server.closeAllConnections();
+    await Promise.all(closed);
+  }
+
+  async #listen(listener: Listener): Promise<void> {
+    const { kernel, sockets, log } = this.#options;
+    const table = kernel.table(listener.resources);
+    const socketTable = sockets.table(listener.resources);
+    const app = express();
+    app.disable('x-powered-by');
+    app.use((request, response) => void kernel.handle(table, request, response));
+    const server =
+      listener.tls === undefined
+        ? createHttpServer(serverOptions, app)
+        : createHttpsServer({ ...serverOptions, ...readTls(listener.tls) }, app);
+    server.on('upgrade', (request, stream, head) => void sockets.upgrade(socketTable, request, stream, head));
+    server.on('clientError', refuseBroken);
+    await bind(server, listener);
+    this.#servers.push(server);
+    log.info({ address: listener.address, port: (server.address() as AddressInfo).port }, 'listening');
+  }
+}
+
+function readTls({ cert, key }: { readonly cert: string; readonly key: string }): { cert: Buffer; key: Buffer } {
+  try {
+    return { cert: readFileSync(cert), key: readFileSync(key) };
+  } catch (error) {
+    throw new Error(`the certificate of a listener cannot be read: ${(error as Error).message}`, { cause: error });
+  }
+}
+
+function bind(server: Server, { address, port }: Listener): Promise<void> {
+  return new Promise((resolve, reject) => {
+    const onError = (error: NodeJS.ErrnoException): void => {
+      const reason = error.code === 'EADDRINUSE' ? 'another program listens there' : error.message;
+      reject(new Error(`cannot listen on ${address} port ${port}: ${reason}`, { cause: error }));
+    };
+    server.once('error', onError);
+    server.listen(port, address, () => {
+      server.off('error', onError);
+      resolve();
+    });
+  });
+}
+
+/** What is no HTTP at all, or has headers without end, gets its answer before the connection is closed. */
+function refuseBroken(error: NodeJS.ErrnoException, stream: Duplex): void {
+  if (!stream.writable || error.code === 'ECONNRESET') return void stream.destroy();
+  const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
+  const body = JSON.stringify(matrixError.unknown('The request is not understood').toJSON());
+  const head = [
+    `HTTP/1.1 ${status}`,
+    ...commonHeaderLines(),
+    'Content-Type: application/json',
+    `Content-Length: ${Buffer.byteLength(body)}`,
+    'Connection: close',
+  ];
+  stream.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+}
