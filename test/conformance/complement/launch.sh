@@ -1,0 +1,30 @@
+#!/bin/sh
+# Starts one Neurite for Complement's process engine: SERVER_NAME, BIND_IP and DATA_DIR come from the engine,
+# NEURITE_COMMAND (what starts the server) from whoever starts the engine's launch command.
+set -eu
+cd "$DATA_DIR"
+ca="$DATA_DIR/complement/ca"
+openssl req -new -newkey rsa:2048 -nodes -keyout tls.key -out tls.csr -subj "/CN=$SERVER_NAME" 2>/dev/null
+printf 'subjectAltName=DNS:%s\n' "$SERVER_NAME" > tls.ext
+openssl x509 -req -in tls.csr -CA "$ca/ca.crt" -CAkey "$ca/ca.key" -set_serial "$(date +%s%N)" -days 2 \
+  -extfile tls.ext -out tls.crt 2>/dev/null
+cat > neurite.yaml <<YAML
+server_name: "$SERVER_NAME"
+data_dir: "$DATA_DIR/data"
+listeners:
+  - address: "$BIND_IP"
+    port: 8008
+    resources: [client, federation, admin]
+  - address: "$BIND_IP"
+    port: 8448
+    tls: { cert: "$DATA_DIR/tls.crt", key: "$DATA_DIR/tls.key" }
+    resources: [federation, client]
+registration:
+  mode: open
+  guests: true
+  shared_secret: complement
+rate_limits: { enabled: false }
+passwords: { memory: 64 KiB, passes: 1 }
+log: { level: debug }
+YAML
+exec $NEURITE_COMMAND run --config "$DATA_DIR/neurite.yaml"
