@@ -191,7 +191,8 @@ export class Kernel {
     if (route.transaction === undefined || requester === undefined) return this.#call(route, context);
     return this.#idempotency.run(route, params, requester, context.shown, (record) => {
       context.transaction = record;
-      return this.#call(route, context);
+      // Whoever joins this request answers with its value: that is on disk by then.
+      return this.#call(route, context).then((value) => context.shown.durable().then(() => value));
     });
   }
 
