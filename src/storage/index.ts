@@ -4,6 +4,7 @@ import { Database, type DatabaseOptions } from './database.ts';
 import { migrate } from './migrate.ts';
 
 export type { Snapshot, RunResult } from './connection.ts';
+export { type DataFolder, type DataFolderFault, openDataFolder } from './data-folder.ts';
 export { Database, Shown, type NotPromise, type Tx } from './database.ts';
 export { MigrationError } from './migrate.ts';
 export { asPosition, type Position } from './sequence.ts';

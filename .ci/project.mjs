@@ -1,0 +1,117 @@
+// What `npm start`, `npm test` and `npm run check` do. Runs on any Node from 20 on with nothing installed: it installs what
+// package-lock.json names when that is missing or out of date, and goes on with the Node that comes with it.
+import { spawn, spawnSync } from 'node:child_process';
+import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { constants } from 'node:os';
+import { delimiter, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const root = fileURLToPath(new URL('..', import.meta.url));
+const inRoot = (...parts) => join(root, ...parts);
+const bin = inRoot('node_modules', '.bin');
+const node = inRoot('node_modules', 'node', 'bin', process.platform === 'win32' ? 'node.exe' : 'node');
+const env = { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH}` };
+
+const readLock = (...parts) => {
+  try {
+    return JSON.parse(readFileSync(inRoot(...parts), 'utf8')).packages;
+  } catch {
+    return undefined;
+  }
+};
+
+/** Whether node_modules holds what the lock file names; npm keeps its own list of what it has put there. */
+const isInstalled = () => {
+  const wanted = readLock('package-lock.json');
+  const present = readLock('node_modules', '.package-lock.json');
+  if (wanted === undefined || present === undefined || !existsSync(node)) return false;
+  return Object.entries(wanted).every(
+    ([path, { version, optional, link }]) =>
+      path === '' || link || (present[path] === undefined ? optional === true : present[path].version === version),
+  );
+};
+
+/** Runs a command to its end; exits with its status unless that is 0. */
+const run = (command, args) => {
+  const { status, error } = spawnSync(command, args, { cwd: root, env, stdio: 'inherit' });
+  if (error) console.error(`${command} could not be started: ${error.message}`);
+  if (status !== 0) process.exit(status ?? 1);
+};
+
+const npm = (...args) => {
+  const script = process.env.npm_execpath;
+  if (script?.endsWith('.js')) run(process.execPath, [script, ...args]);
+  else run('npm', args);
+};
+
+const setUp = () => {
+  if (isInstalled()) return;
+  console.error('Installing what package-lock.json names; this is needed once …');
+  npm('ci', '--no-audit', '--no-fund');
+};
+
+const build = () => {
+  rmSync(inRoot('dist'), { recursive: true, force: true });
+  run(node, [inRoot('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'src/tsconfig.json']);
+};
+
+/** Hands this process over to another: its output, its signals and its end. */
+const become = (args) => {
+  const child = spawn(node, args, { cwd: root, env, stdio: 'inherit' });
+  // A terminal sends Ctrl-C to both; the child decides when to end.
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => child.kill(signal));
+  child.on('exit', (code, signal) => process.exit(code ?? 128 + constants.signals[signal]));
+};
+
+/** Two majors of one package that users install: twice the memory, and values that are not each other's instances. */
+const duplicates = () => {
+  const versions = new Map();
+  for (const [path, { version, dev }] of Object.entries(readLock('package-lock.json') ?? {})) {
+    if (path === '' || dev || version === undefined) continue;
+    const name = path.split('node_modules/').at(-1);
+    versions.set(name, new Set(versions.get(name)).add(version.split('.')[0]));
+  }
+  return [...versions]
+    .filter(([, majors]) => majors.size > 1)
+    .map(([name, majors]) => `${name}: ${[...majors].join(', ')}`);
+};
+
+const checks = {
+  format: ['prettier', '--check', '--log-level=warn', '.'],
+  types: ['tsc', '-p', 'tsconfig.json'],
+  lint: ['oxlint', '--type-aware', '--quiet'],
+  layers: ['depcruise', '--config', '.dependency-cruiser.mjs', '--output-type', 'err', 'src', 'bin'],
+  'dead code': ['knip', '--no-progress'],
+};
+
+const check = () => {
+  const failed = [];
+  for (const [name, [command, ...args]] of Object.entries(checks)) {
+    console.log(`– ${name}: ${command} ${args.join(' ')}`);
+    const { status } = spawnSync(join(bin, command), args, { cwd: root, env, stdio: 'inherit' });
+    if (status !== 0) failed.push(name);
+  }
+  console.log('– duplicate dependencies: package-lock.json');
+  const twice = duplicates();
+  for (const line of twice) console.log(line);
+  if (twice.length > 0) failed.push('duplicate dependencies');
+  console.log(failed.length === 0 ? 'All checks passed.' : `Failed: ${failed.join(', ')}.`);
+  process.exit(failed.length === 0 ? 0 : 1);
+};
+
+const [command, ...args] = process.argv.slice(2);
+setUp();
+if (command === 'check') check();
+else if (command === 'build') build();
+else if (command === 'start') {
+  build();
+  become([inRoot('bin', 'neurite.js'), ...args]);
+} else if (command === 'test') {
+  build();
+  become([
+    '--experimental-vm-modules',
+    '--disable-warning=ExperimentalWarning',
+    'node_modules/jest/bin/jest.js',
+    ...args,
+  ]);
+}

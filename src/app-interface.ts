@@ -1,0 +1,19 @@
+/** The server as a whole, as `startApp` of app.ts returns it and the commands use it. */
+export interface App {
+  /** Where it listens, as URLs. */
+  readonly addresses: readonly string[];
+  /** The token that people need to register; undefined unless `registration.mode` is `token`. */
+  readonly registrationToken: string | undefined;
+  /** Makes an account and resolves with its user id. @throws an Error whose message tells the operator why not */
+  createUser(user: NewUser): Promise<string>;
+  /** Recomputes what is stored and prints a line for each difference. */
+  verify(print: (difference: string) => void): Promise<void>;
+  /** Stops in order: no new requests, open ones answered, queues drained, database checkpointed. */
+  close(): Promise<void>;
+}
+
+export interface NewUser {
+  readonly localpart: string;
+  readonly password: string;
+  readonly admin: boolean;
+}

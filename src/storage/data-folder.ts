@@ -1,0 +1,66 @@
+/**
+ * The data folder: it belongs to one server name for ever, and to one process at a time. The lock is SQLite's own on a
+ * file of its own, which the operating system drops with the process however that ends.
+ */
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import SqliteDatabase from 'better-sqlite3';
+import { type Result, err, ok } from '../util/result.ts';
+
+export interface DataFolder {
+  /** Absolute. */
+  readonly path: string;
+  /** Lets another process have it. */
+  release(): void;
+}
+
+/** Why a folder cannot be had, as a sentence for the user. */
+export interface DataFolderFault {
+  readonly reason: 'in-use' | 'other-name' | 'unusable';
+  readonly message: string;
+}
+
+const codeOf = (error: unknown): string =>
+  typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
+
+const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+
+const readIfPresent = (file: string): string | undefined => {
+  try {
+    return readFileSync(file, 'utf8').trim();
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined;
+    throw error;
+  }
+};
+
+/**
+ * Makes the folder if need be, takes it for this process and binds it to the server name.
+ *
+ * @returns the folder, held until `release` or the end of the process
+ */
+export function openDataFolder(path: string, serverName: string): Result<DataFolder, DataFolderFault> {
+  const folder = resolve(path);
+  let lock: SqliteDatabase.Database | undefined;
+  try {
+    mkdirSync(folder, { recursive: true, mode: 0o700 });
+    lock = new SqliteDatabase(join(folder, 'lock'), { timeout: 0 });
+    lock.exec('BEGIN EXCLUSIVE');
+    const nameFile = join(folder, 'server_name');
+    const owner = readIfPresent(nameFile);
+    if (owner !== undefined && owner !== serverName) {
+      lock.close();
+      const message = `The data folder ${folder} belongs to the server name ${owner}, not ${serverName}.`;
+      return err({ reason: 'other-name', message });
+    }
+    if (owner === undefined) writeFileSync(nameFile, `${serverName}\n`, { mode: 0o600 });
+  } catch (error) {
+    lock?.close();
+    if (codeOf(error).startsWith('SQLITE_BUSY')) {
+      return err({ reason: 'in-use', message: `The data folder ${folder} is in use by another Neurite process.` });
+    }
+    return err({ reason: 'unusable', message: `The data folder ${folder} cannot be used: ${messageOf(error)}.` });
+  }
+  const held = lock;
+  return ok({ path: folder, release: () => void held.close() });
+}
