@@ -80,7 +80,7 @@ const checks = {
   format: ['prettier', '--check', '--log-level=warn', '.'],
   types: ['tsc', '-p', 'tsconfig.json'],
   lint: ['oxlint', '--type-aware', '--quiet'],
-  layers: ['depcruise', '--config', '.dependency-cruiser.mjs', '--output-type', 'err', 'src', 'bin'],
+  layers: ['depcruise', '--config', '.dependency-cruiser.mjs', '--output-type', 'err', 'src'],
   'dead code': ['knip', '--no-progress'],
 };
 
