@@ -1,8 +1,16 @@
 /** Roomserver: the only writer of room state. */
 export type * from './core.ts';
+export type { AliasActor, RoomAliases } from './perform/alias.ts';
+export type { CreateRoomBody, InitialState, Preset } from './perform/create-room.ts';
+export { createPerform, type Perform, type PerformParts } from './perform/index.ts';
+export type { Join, ThirdPartySigned } from './perform/join.ts';
+export type { Invite, MembershipChange } from './perform/membership.ts';
+export type { Sender, StateWish } from './perform/send.ts';
+export type { MemberProfile, RoomUsers } from './perform/users.ts';
 export { createBundle, relationIn, type BundleOptions } from './query/bundle.ts';
 export {
   clientEvent,
+  clientEvents,
   clientView,
   contentOf,
   contentText,
@@ -11,4 +19,6 @@ export {
   type ClientView,
   type ClientViewOptions,
 } from './query/client-event.ts';
+export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
+export { currentAuthState, currentContent, currentLevels } from './query/room-auth.ts';
 export type * from './types.ts';

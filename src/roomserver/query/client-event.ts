@@ -6,6 +6,7 @@ import type { UserId } from '../../matrix/ids.ts';
 import { asString, memberOf, parseJson } from '../../matrix/json.ts';
 import { clientEventText } from '../../matrix/stored-event.ts';
 import type { Snapshot } from '../../storage/index.ts';
+import { Slice } from '../../util/slice.ts';
 import type { RoomReader } from '../core.ts';
 import type { EventNid, SnapshotNid, StoredEvent } from '../types.ts';
 
@@ -140,4 +141,22 @@ function membershipIn(snapshot: Snapshot, rooms: RoomReader, nid: EventNid, view
   const membership = member === undefined ? 'leave' : membershipOfEvent(member);
   view.memberEvents.set(nid, membership);
   return membership;
+}
+
+/** Texts of many events, in order, with a turn of the event loop now and then; unknown NIDs are left out. */
+export async function clientEvents(
+  snapshot: Snapshot,
+  rooms: RoomReader,
+  nids: Iterable<EventNid>,
+  view: ClientView,
+  keep: (event: StoredEvent) => boolean = () => true,
+): Promise<string[]> {
+  const slice = new Slice();
+  const texts: string[] = [];
+  for (const nid of nids) {
+    const event = rooms.event(snapshot, nid);
+    if (event !== undefined && keep(event)) texts.push(clientEvent(snapshot, rooms, event, view));
+    if (slice.spent) await slice.tick();
+  }
+  return texts;
 }

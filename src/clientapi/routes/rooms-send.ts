@@ -1,0 +1,83 @@
+/** Sending events (C-S API v1.19 §Sending events to a room, §Redactions). */
+import { route, type Route } from '../../http/index.ts';
+import { findRoom, type Perform, type RoomCore } from '../../roomserver/index.ts';
+import type { Database } from '../../storage/index.ts';
+import { jsonObject, refuseDelay, senderOf } from './room-sender.ts';
+
+export interface RoomSendRouteParts {
+  readonly db: Database;
+  readonly rooms: RoomCore;
+  readonly perform: Perform;
+}
+
+const base = '/_matrix/client/v3/rooms/:roomId';
+/** More than an event may have, so that what is too large for one is told by its own rule. */
+const maxBody = 128 * 1024;
+
+export const roomSendRoutes = (parts: RoomSendRouteParts): Route[] => [
+  sendRoute(parts),
+  stateRoute(parts),
+  redactRoute(parts),
+];
+
+const sendRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
+  route({
+    method: 'PUT',
+    path: `${base}/send/:eventType/:txnId`,
+    auth: 'guest',
+    rate: 'message',
+    transaction: 'txnId',
+    maxBody,
+    body: jsonObject,
+    handle: ({ requester, params, query, body, transaction }) => {
+      refuseDelay(query);
+      const sender = senderOf(requester, transaction, query);
+      return db.write((tx) => {
+        const room = findRoom(tx, rooms, params.roomId);
+        const reply = { event_id: perform.sending.message(tx, room, params.eventType, body, sender).eventId };
+        transaction?.record(tx, reply);
+        return reply;
+      });
+    },
+  });
+
+const stateRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
+  route({
+    method: 'PUT',
+    path: `${base}/state/:eventType/:stateKey`,
+    // "When an empty string, the trailing slash on this endpoint is optional."
+    aliases: [`${base}/state/:eventType`],
+    auth: 'guest',
+    rate: 'message',
+    maxBody,
+    body: jsonObject,
+    handle: ({ requester, params, query, body }) => {
+      refuseDelay(query);
+      const sender = senderOf(requester, undefined, query);
+      const wish = { type: params.eventType, stateKey: params.stateKey, content: body };
+      return db.write((tx) => {
+        const room = findRoom(tx, rooms, params.roomId);
+        return { event_id: perform.sending.state(tx, room, wish, sender).eventId };
+      });
+    },
+  });
+
+const redactRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
+  route({
+    method: 'PUT',
+    path: `${base}/redact/:eventId/:txnId`,
+    auth: 'user',
+    rate: 'message',
+    transaction: 'txnId',
+    maxBody,
+    body: jsonObject,
+    handle: ({ requester, params, body, transaction }) => {
+      const sender = senderOf(requester, transaction);
+      return db.write((tx) => {
+        const room = findRoom(tx, rooms, params.roomId);
+        const reply = { event_id: perform.sending.redact(tx, room, params.eventId, body, sender).eventId };
+        transaction?.record(tx, reply);
+        return reply;
+      });
+    },
+  });

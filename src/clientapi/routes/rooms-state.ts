@@ -1,0 +1,195 @@
+/** Reading a room (C-S API v1.19 §Getting events for a room): state, members, single events. */
+import * as v from 'valibot';
+import { JsonText, route, type RequestContext, type Route } from '../../http/index.ts';
+import { matrixError } from '../../matrix/errors.ts';
+import type { UserId } from '../../matrix/ids.ts';
+import { asString, memberOf } from '../../matrix/json.ts';
+import {
+  clientEvent,
+  clientEvents,
+  clientView,
+  contentOf,
+  contentText,
+  createBundle,
+  findRoom,
+  membershipOfEvent,
+  readableUntil,
+  type EventNid,
+  type Room,
+  type RoomCore,
+  type SnapshotNid,
+  type StoredEvent,
+} from '../../roomserver/index.ts';
+import { asPosition, type Database, type Position, type Snapshot } from '../../storage/index.ts';
+import { parseSyncToken } from '../../syncapi/token.ts';
+import type { Clock } from '../../util/clock.ts';
+import { Slice } from '../../util/slice.ts';
+
+export interface RoomStateRouteParts {
+  readonly db: Database;
+  readonly rooms: RoomCore;
+  readonly clock: Clock;
+  /** Users whose events do not count in aggregations for this user. */
+  readonly ignoredUsers: (snapshot: Snapshot, user: UserId) => ReadonlySet<string>;
+}
+
+type Asked = Pick<RequestContext<'guest', unknown, unknown, undefined>, 'requester' | 'shown'>;
+
+const base = '/_matrix/client/v3/rooms/:roomId';
+const membership = v.optional(v.picklist(['join', 'invite', 'knock', 'leave', 'ban']));
+const membersQuery = v.object({ at: v.optional(v.string()), membership, not_membership: membership });
+const formatQuery = v.object({ format: v.optional(v.picklist(['content', 'event'])) });
+
+export const roomStateRoutes = (parts: RoomStateRouteParts): Route[] => [
+  stateRoute(parts),
+  stateEventRoute(parts),
+  membersRoute(parts),
+  joinedMembersRoute(parts),
+  eventRoute(parts),
+];
+
+/** The room and the state in it that the requester may read, at most up to `at`. @throws M_FORBIDDEN */
+function readable(
+  snapshot: Snapshot,
+  { rooms }: RoomStateRouteParts,
+  roomId: string,
+  { requester, shown }: Asked,
+  at?: Position,
+): { room: Room; state: SnapshotNid } {
+  const room = findRoom(snapshot, rooms, roomId);
+  const until = readableUntil(snapshot, rooms, room, requester.userId);
+  shown.key(`room:${room.nid}`);
+  if (until === undefined && at === undefined) return { room, state: rooms.currentSnapshot(snapshot, room.nid) };
+  const position = asPosition(Math.min(until ?? Infinity, at ?? Infinity));
+  return { room, state: rooms.snapshotAt(snapshot, room.nid, position) };
+}
+
+const viewOf = ({ clock }: RoomStateRouteParts, { requester: { userId, deviceId } }: Asked, previous = true) =>
+  clientView({ userId, deviceId, now: clock.now(), previous });
+
+const stateRoute = (parts: RoomStateRouteParts): Route =>
+  route({
+    method: 'GET',
+    path: `${base}/state`,
+    auth: 'guest',
+    rate: 'none',
+    handle: (asked) =>
+      parts.db.snapshot(async (snapshot) => {
+        const { state } = readable(snapshot, parts, asked.params.roomId, asked);
+        const nids = parts.rooms.stateEntries(snapshot, state).map(({ event }) => event);
+        return listText('', await clientEvents(snapshot, parts.rooms, nids, viewOf(parts, asked)), '');
+      }),
+  });
+
+const stateEventRoute = (parts: RoomStateRouteParts): Route =>
+  route({
+    method: 'GET',
+    path: `${base}/state/:eventType/:stateKey`,
+    aliases: [`${base}/state/:eventType`],
+    auth: 'guest',
+    rate: 'none',
+    query: formatQuery,
+    handle: (asked) =>
+      parts.db.read((snapshot) => {
+        const { rooms } = parts;
+        const { roomId, eventType, stateKey } = asked.params;
+        const { state } = readable(snapshot, parts, roomId, asked);
+        const event = rooms.event(snapshot, rooms.stateEvent(snapshot, state, eventType, stateKey));
+        if (event === undefined) throw matrixError.notFound('The room has no such state');
+        if (asked.query.format !== 'event') return new JsonText([contentText(event)]);
+        return new JsonText([clientEvent(snapshot, rooms, event, viewOf(parts, asked))]);
+      }),
+  });
+
+const membersRoute = (parts: RoomStateRouteParts): Route =>
+  route({
+    method: 'GET',
+    path: `${base}/members`,
+    auth: 'guest',
+    rate: 'none',
+    query: membersQuery,
+    handle: (asked) =>
+      parts.db.snapshot(async (snapshot) => {
+        const { at, membership: wanted, not_membership: unwanted } = asked.query;
+        const position = at === undefined ? undefined : parseSyncToken(at);
+        const { state } = readable(snapshot, parts, asked.params.roomId, asked, position);
+        const nids = memberEvents(snapshot, parts.rooms, state);
+        // "Either the membership is the same as membership or is not the same as not_membership."
+        const keep = (event: StoredEvent): boolean => {
+          if (wanted === undefined && unwanted === undefined) return true;
+          const is = membershipOfEvent(event);
+          return is === wanted || (unwanted !== undefined && is !== unwanted);
+        };
+        const texts = await clientEvents(snapshot, parts.rooms, nids, viewOf(parts, asked, false), keep);
+        return listText('{"chunk":', texts, '}');
+      }),
+  });
+
+const memberEvents = (snapshot: Snapshot, rooms: RoomCore, state: SnapshotNid): EventNid[] =>
+  rooms.stateEntries(snapshot, state, 'm.room.member').map(({ event }) => event);
+
+const joinedMembersRoute = (parts: RoomStateRouteParts): Route =>
+  route({
+    method: 'GET',
+    path: `${base}/joined_members`,
+    auth: 'user',
+    rate: 'none',
+    handle: ({ requester, params, shown }) =>
+      parts.db.snapshot(async (snapshot) => {
+        const { rooms } = parts;
+        const room = findRoom(snapshot, rooms, params.roomId);
+        if (rooms.membership(snapshot, room.nid, requester.userId)?.membership !== 'join') {
+          throw matrixError.forbidden('You are not in this room');
+        }
+        shown.key(`room:${room.nid}`);
+        const slice = new Slice();
+        const joined: Record<string, { display_name?: string; avatar_url?: string }> = {};
+        for (const { user, event: nid } of rooms.members(snapshot, room.nid, 'join')) {
+          const event = rooms.event(snapshot, nid);
+          if (event !== undefined) joined[user] = profileIn(event);
+          if (slice.spent) await slice.tick();
+        }
+        return { joined };
+      }),
+  });
+
+function profileIn(event: StoredEvent): { display_name?: string; avatar_url?: string } {
+  const content = contentOf(event);
+  const name = asString(memberOf(content, 'displayname'));
+  const avatar = asString(memberOf(content, 'avatar_url'));
+  return {
+    ...(name === undefined ? {} : { display_name: name }),
+    ...(avatar === undefined ? {} : { avatar_url: avatar }),
+  };
+}
+
+const eventRoute = (parts: RoomStateRouteParts): Route =>
+  route({
+    method: 'GET',
+    path: `${base}/event/:eventId`,
+    auth: 'guest',
+    rate: 'none',
+    handle: ({ requester: { userId, deviceId }, params, shown }) =>
+      parts.db.read((snapshot) => {
+        const { rooms, clock } = parts;
+        const room = rooms.room(snapshot, params.roomId);
+        const event = rooms.eventById(snapshot, params.eventId);
+        // "The event was not found or you do not have permission to read this event."
+        const served = event !== undefined && event.room === room?.nid && !event.rejected && !event.softFailed;
+        if (!served || !rooms.mayView(snapshot, userId, event)) throw matrixError.notFound('Event not found');
+        shown.key(`room:${room.nid}`);
+        const now = clock.now();
+        const ignored = parts.ignoredUsers(snapshot, userId);
+        const bundle = createBundle(snapshot, rooms, { userId, deviceId, now, ignored });
+        const view = clientView({ userId, deviceId, now, bundle });
+        return new JsonText([clientEvent(snapshot, rooms, event, view)]);
+      }),
+  });
+
+/** A JSON list of texts between what stands before and after it. */
+function listText(before: string, texts: readonly string[], after: string): JsonText {
+  const chunks = [`${before}[`];
+  for (const [index, text] of texts.entries()) chunks.push(index === 0 ? text : `,${text}`);
+  chunks.push(`]${after}`);
+  return new JsonText(chunks);
+}
