@@ -83,6 +83,7 @@ CREATE TABLE room_missing (
   child INTEGER NOT NULL,                -- event NID of the event that names it
   PRIMARY KEY (room, event_id, child)
 ) STRICT, WITHOUT ROWID;
+CREATE INDEX room_missing_by_child ON room_missing (child);
 
 CREATE TABLE room_extremities (
   room INTEGER NOT NULL,                 -- room NID
@@ -136,7 +137,7 @@ CREATE TABLE room_members (
   event INTEGER NOT NULL,                -- event NID of the member event
   PRIMARY KEY (user, room)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX room_members_by_room ON room_members (room, membership, local);
+CREATE INDEX room_members_by_room ON room_members (room, membership, local, event);
 
 CREATE TABLE room_servers (
   room INTEGER NOT NULL,                 -- room NID

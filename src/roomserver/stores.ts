@@ -91,6 +91,4 @@ export const authStateAt = (stores: Stores, snapshot: Snapshot, room: Room, stat
 
 /** The current state to authorise against. */
 export const currentAuthState = (stores: Stores, snapshot: Snapshot, room: Room): AuthState =>
-  authStateBy(stores, snapshot, room, (type, stateKey) =>
-    currentEventNid(stores, snapshot, room.nid, type, stateKey),
-  );
+  authStateBy(stores, snapshot, room, (type, stateKey) => currentEventNid(stores, snapshot, room.nid, type, stateKey));

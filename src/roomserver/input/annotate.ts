@@ -2,13 +2,19 @@
  * The phase for what an event says about others: its relation, and redactions in both orders of arrival (INVARIANTS 20).
  * A redaction is in force while it is accepted, not soft-failed, and allowed by the state before it.
  */
-import { levelFor, powerLevelOf, powerLevelsFrom } from '../../matrix/auth-power-levels.ts';
-import { serverNameOf } from '../../matrix/ids.ts';
+import { mayRedact, powerLevelsOf } from '../../matrix/auth-power-levels.ts';
 import { memberOf } from '../../matrix/json.ts';
 import { type RoomEvent, redactEvent } from '../../matrix/pdu.ts';
 import { splitForStorage } from '../../matrix/stored-event.ts';
 import type { Snapshot, Tx } from '../../storage/index.ts';
-import { addRedaction, addRelation, dropOriginal, keepOriginal, originalOf, redactionsOf } from '../storage/annotations.ts';
+import {
+  addRedaction,
+  addRelation,
+  dropOriginal,
+  keepOriginal,
+  originalOf,
+  redactionsOf,
+} from '../storage/annotations.ts';
 import { type EventMeta, flag } from '../storage/events.ts';
 import { type Stores, authStateAt } from '../stores.ts';
 import type { EventNid, Room } from '../types.ts';
@@ -39,20 +45,22 @@ export function relationOf(event: RoomEvent): { readonly parent: string; readonl
 }
 
 /** True when this redaction, as judged now, redacts that event. */
-export function isInForce(stores: Stores, snapshot: Snapshot, room: Room, redaction: EventMeta, target: EventMeta): boolean {
+export function isInForce(
+  stores: Stores,
+  snapshot: Snapshot,
+  room: Room,
+  redaction: EventMeta,
+  target: EventMeta,
+): boolean {
   if ((redaction.flags & (flag.outlier | flag.rejected | flag.softFailed)) !== 0) return false;
   if (redaction.room !== room.nid || target.room !== room.nid || redaction.nid === target.nid) return false;
   // In versions 1 and 2 the auth rules have judged it.
   if (room.rules.redactionAuthRule) return true;
-  // "The domain of the redaction event's sender matches that of the original event's sender", or the redact level.
-  const sender = stores.events.parsed(snapshot, redaction.nid, room.rules).sender;
-  const original = stores.events.parsed(snapshot, target.nid, room.rules).sender;
-  if (serverNameOf(sender) === serverNameOf(original)) return true;
+  const { sender } = stores.events.parsed(snapshot, redaction.nid, room.rules);
   const state = authStateAt(stores, snapshot, room, redaction.snapshot);
-  const create = state.get('m.room.create', '');
-  if (create === undefined) return false;
-  const levels = powerLevelsFrom(create, state.get('m.room.power_levels', ''), room.rules);
-  return powerLevelOf(sender, levels) >= levelFor('redact', levels);
+  if (state.get('m.room.create', '') === undefined) return false;
+  const levels = powerLevelsOf(state, room.rules);
+  return mayRedact(sender, stores.events.parsed(snapshot, target.nid, room.rules).sender, levels);
 }
 
 /** The redaction that is in force on an event, 0: none. */

@@ -13,7 +13,8 @@ export const findEdges: Phase = (tx, job, { stores }) => {
     const nid = stores.events.nidOf(tx, eventId);
     if (nid === 0) return { kind: 'dropped', reason: `the auth event ${eventId} is not known` };
     // An outlier that has a number already may cite only what was stored before it.
-    if (job.known !== undefined && nid >= job.known.nid) return { kind: 'dropped', reason: 'its auth events form a cycle' };
+    if (job.known !== undefined && nid >= job.known.nid)
+      return { kind: 'dropped', reason: 'its auth events form a cycle' };
     auth.push(nid);
   }
   job.auth = auth;

@@ -46,8 +46,12 @@ export function prevNids(stores: Stores, snapshot: Snapshot, room: RoomNid, nid:
   return [...new Set(prevEvents)].map((id) => stores.events.nidOf(snapshot, id)).filter((prev) => prev > 0);
 }
 
-export const nearestAcceptedAncestors = (stores: Stores, snapshot: Snapshot, room: RoomNid, nid: EventNid): EventNid[] =>
-  nearestAccepted(stores, snapshot, nid, (at) => prevNids(stores, snapshot, room, at), false);
+export const nearestAcceptedAncestors = (
+  stores: Stores,
+  snapshot: Snapshot,
+  room: RoomNid,
+  nid: EventNid,
+): EventNid[] => nearestAccepted(stores, snapshot, nid, (at) => prevNids(stores, snapshot, room, at), false);
 
 /** Takes an event into account that was just stored, or judged anew. */
 export function updateExtremities(stores: Stores, tx: Tx, room: RoomNid, nid: EventNid): void {

@@ -10,7 +10,8 @@ import type { Stores } from '../stores.ts';
 import type { Phase } from './job.ts';
 
 export const recordedVerdict = (stores: Stores, snapshot: Snapshot, { nid, flags }: EventMeta): Verdict => {
-  if ((flags & flag.rejected) !== 0) return { kind: 'rejected', nid, reason: stores.events.verdictReason(snapshot, nid) };
+  if ((flags & flag.rejected) !== 0)
+    return { kind: 'rejected', nid, reason: stores.events.verdictReason(snapshot, nid) };
   if ((flags & flag.softFailed) !== 0)
     return { kind: 'soft-failed', nid, reason: stores.events.verdictReason(snapshot, nid) };
   return { kind: 'accepted', nid };

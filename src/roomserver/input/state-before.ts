@@ -20,7 +20,8 @@ export const findStateBefore: Phase = (tx, job, { stores, resolver }) => {
     job.before = stores.states.overlay(tx, emptySnapshot, [...entries.values()]);
     return undefined;
   }
-  if (job.missing.length > 0) return { kind: 'dropped', reason: `prev events are not known: ${job.missing.join(', ')}` };
+  if (job.missing.length > 0)
+    return { kind: 'dropped', reason: `prev events are not known: ${job.missing.join(', ')}` };
   const after = job.prev.map((meta) => meta.after);
   job.before = after.length === 0 ? emptySnapshot : resolver.resolve(tx, job.room, after, job.mayDefer);
   return undefined;

@@ -91,18 +91,30 @@ function compareEntries(left: Block, a: number, right: Block, b: number): number
 /** Entries from `start` up to `end`, as views on the same memory when nothing is cut off, else copied. */
 export function sliceBlock(block: Block, start: number, end: number): Block {
   if (start === 0 && end === block.types.length) return block;
-  return { types: block.types.slice(start, end), keys: block.keys.slice(start, end), events: block.events.slice(start, end) };
+  return {
+    types: block.types.slice(start, end),
+    keys: block.keys.slice(start, end),
+    events: block.events.slice(start, end),
+  };
 }
 
 /** The entries of one type. */
 export const ofType = (block: Block, type: number): Block =>
   sliceBlock(block, lowerBound(block, type, 0), lowerBound(block, type + 1, 0));
 
+/** The entries of all other types. */
+export const withoutType = (block: Block, type: number): Block =>
+  mergeBlocks(
+    sliceBlock(block, 0, lowerBound(block, type, 0)),
+    sliceBlock(block, lowerBound(block, type + 1, 0), block.types.length),
+    false,
+  );
+
 export function encodeBlock(block: Block): Uint8Array {
   const { types, keys, events } = block;
   const size = types.length;
   const writer = new VarintWriter(size * 5 + 8);
-  for (let start = 0; start < size; ) {
+  for (let start = 0; start < size;) {
     let end = start;
     while (end < size && types[end] === types[start]) end += 1;
     writer.unsigned(at(types, start));
@@ -126,7 +138,7 @@ export function encodeBlock(block: Block): Uint8Array {
 export function decodeBlock(body: Uint8Array, size: number): Block {
   const block = newBlock(size);
   const reader = new VarintReader(body);
-  for (let index = 0; index < size; ) {
+  for (let index = 0; index < size;) {
     const type = reader.unsigned();
     const end = index + reader.unsigned();
     let key = 0;

@@ -28,9 +28,15 @@ const inlineLimit = 500;
 export class ResolutionTooLarge extends Error {
   override readonly name = 'ResolutionTooLarge';
   readonly sets: readonly SnapshotNid[];
-  constructor(sets: readonly SnapshotNid[]) {
+  /** States around the event that is being stored, where they are among the sets: they roll back with it. */
+  readonly event: { readonly before: SnapshotNid; readonly after: SnapshotNid } | undefined;
+  /** Which event of a batch met it. */
+  index = 0;
+
+  constructor(sets: readonly SnapshotNid[], event?: { readonly before: SnapshotNid; readonly after: SnapshotNid }) {
     super('the state resolution must be prepared outside the transaction');
     this.sets = sets;
+    this.event = event;
   }
 }
 
@@ -49,7 +55,11 @@ interface Conflict {
 
 export class Resolver {
   readonly #stores: Stores;
-  readonly #memo = new LRUCache<string, Resolution>({ max: 500, maxSize: 200_000, sizeCalculation: ({ changes }) => changes.length + 1 });
+  readonly #memo = new LRUCache<string, Resolution>({
+    max: 500,
+    maxSize: 200_000,
+    sizeCalculation: ({ changes }) => changes.length + 1,
+  });
 
   constructor(stores: Stores) {
     this.#stores = stores;
@@ -195,7 +205,6 @@ export class Resolver {
 
 const pairOf = (type: number, key: number): string => `${type} ${key}`;
 
-const distinct = (snapshots: readonly SnapshotNid[]): SnapshotNid[] =>
-  [...new Set(snapshots)].sort((a, b) => a - b);
+const distinct = (snapshots: readonly SnapshotNid[]): SnapshotNid[] => [...new Set(snapshots)].sort((a, b) => a - b);
 
 const memoKey = (room: Room, sets: readonly SnapshotNid[]): string => `${room.nid} ${sets.join(' ')}`;

@@ -11,7 +11,7 @@ import { packList, unpackList } from '../../util/varint.ts';
 import type { Counter } from '../storage/nids.ts';
 import type { BlockNid, SnapshotNid } from '../types.ts';
 import { type Block, type Entry, blockBytes, blockOf, decodeBlock, emptyBlock, encodeBlock } from './blocks.ts';
-import { findInBlock, mergeBlocks, ofType } from './blocks.ts';
+import { findInBlock, mergeBlocks, ofType, withoutType } from './blocks.ts';
 
 /** The empty state before a create event: a real snapshot, made by the migration. */
 export const emptySnapshot = 1 as SnapshotNid;
@@ -93,6 +93,16 @@ export class StateStore {
     for (let index = list.length - 1; index >= 0; index--) {
       const block = this.#block(snapshot, list[index] ?? 0);
       merged = mergeBlocks(type === undefined ? block : ofType(block, type), merged, index === 0);
+    }
+    return merged;
+  }
+
+  /** The whole state but for one type, whose entries are not copied. */
+  entriesWithout(snapshot: Snapshot, nid: SnapshotNid, type: number): Block {
+    const list = this.blockList(snapshot, nid);
+    let merged = emptyBlock;
+    for (let index = list.length - 1; index >= 0; index--) {
+      merged = mergeBlocks(withoutType(this.#block(snapshot, list[index] ?? 0), type), merged, index === 0);
     }
     return merged;
   }
@@ -249,4 +259,3 @@ export function entriesOf(block: Block): Entry[] {
     event: block.events[index] ?? 0,
   }));
 }
-

@@ -221,10 +221,12 @@ export class EventStore {
   /** Stores an event under a new NID. @throws Error when an auth event has not got a lower one (INVARIANTS 9) */
   insert(tx: Tx, nid: EventNid, added: NewEvent): void {
     const { event, auth, place } = added;
-    if (auth.some((cited) => cited <= 0 || cited >= nid)) throw new Error('an auth event is not stored before its event');
+    if (auth.some((cited) => cited <= 0 || cited >= nid))
+      throw new Error('an auth event is not stored before its event');
     const isMember = event.type === 'm.room.member' && event.stateKey !== undefined;
     const readInFull =
-      isMember && ['third_party_invite', 'join_authorised_via_users_server'].some((key) => Object.hasOwn(event.content, key));
+      isMember &&
+      ['third_party_invite', 'join_authorised_via_users_server'].some((key) => Object.hasOwn(event.content, key));
     tx.run(
       insertEvent,
       nid,
@@ -251,7 +253,15 @@ export class EventStore {
   /** Changes what an event's judgement decides. */
   updateJudged(tx: Tx, nid: EventNid, judged: Pick<NewEvent, 'flags' | 'snapshot' | 'after' | 'place'>): void {
     const after = judged.after === judged.snapshot ? 0 : judged.after;
-    tx.run(updateJudged, judged.flags, judged.snapshot, after, judged.place?.slot ?? null, judged.place?.live ?? null, nid);
+    tx.run(
+      updateJudged,
+      judged.flags,
+      judged.snapshot,
+      after,
+      judged.place?.slot ?? null,
+      judged.place?.live ?? null,
+      nid,
+    );
   }
 
   /** Replaces the texts and says by which redaction (0: none any more). */
@@ -321,4 +331,3 @@ const metaOf = (row: MetaRow): EventMeta => ({
 /** Room order of two places (INVARIANTS 12). */
 export const comparePlaces = (a: Place, b: Place): number =>
   a.slot - b.slot || a.live - b.live || a.depth - b.depth || a.nid - b.nid;
-

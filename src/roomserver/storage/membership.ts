@@ -56,6 +56,10 @@ const selectMembersWith = sql<[room: number, membership: number], MemberRow & { 
 const selectLocalJoined = sql<[room: number, join: number], { user: number }>(
   'SELECT user FROM room_members WHERE room = ? AND membership = ? AND local = 1 ORDER BY user',
 );
+const selectFirst = sql<
+  [room: number, membership: number, local: number, limit: number],
+  { user: number; event: number }
+>(`SELECT user, event FROM room_members WHERE room = ? AND membership = ? AND local = ? ORDER BY event LIMIT ?`);
 const selectRoomsOf = sql<[user: number, membership: number], { room: number }>(
   'SELECT room FROM room_members WHERE user = ? AND membership = ? ORDER BY room',
 );
@@ -209,8 +213,22 @@ export class MemberStore {
         : snapshot.all(selectMembersWith, room, membershipCode(membership));
     return rows.flatMap((row) => {
       const own = membershipOfCode(row.membership);
-      return own === undefined ? [] : [{ user: this.#user(snapshot, row.user), membership: own, event: row.event as EventNid }];
+      return own === undefined
+        ? []
+        : [{ user: this.#user(snapshot, row.user), membership: own, event: row.event as EventNid }];
     });
+  }
+
+  /** The members of some memberships that come first in the order of their member events. */
+  firstMembers(snapshot: Snapshot, room: RoomNid, memberships: readonly Membership[], limit: number): UserId[] {
+    return memberships
+      .flatMap((membership) => {
+        const code = membershipCode(membership);
+        return [0, 1].flatMap((local) => snapshot.all(selectFirst, room, code, local, limit));
+      })
+      .sort((a, b) => a.event - b.event)
+      .slice(0, limit)
+      .map(({ user }) => this.#user(snapshot, user));
   }
 
   joinedLocalUsers(snapshot: Snapshot, room: RoomNid): UserId[] {
@@ -219,9 +237,7 @@ export class MemberStore {
 
   joinedServers(snapshot: Snapshot, room: RoomNid): Map<ServerName, number> {
     const rows = snapshot.all(selectServers, room);
-    return new Map(
-      rows.map((row) => [this.#keys.text(snapshot, row.server as StateKeyNid) as ServerName, row.joined]),
-    );
+    return new Map(rows.map((row) => [this.#keys.text(snapshot, row.server as StateKeyNid) as ServerName, row.joined]));
   }
 
   joinedRooms(snapshot: Snapshot, user: UserId): RoomNid[] {

@@ -103,7 +103,8 @@ export class Names<N extends number> {
   }
 }
 
-export const typeNames = (snapshot: Snapshot): Names<TypeNid> => new Names(typeStatements, counterOf(snapshot, 'types'));
+export const typeNames = (snapshot: Snapshot): Names<TypeNid> =>
+  new Names(typeStatements, counterOf(snapshot, 'types'));
 export const keyNames = (snapshot: Snapshot): Names<StateKeyNid> =>
   new Names(keyStatements, counterOf(snapshot, 'keys'));
 
@@ -129,6 +130,8 @@ export function storedId(eventId: string): StoredId {
 }
 
 export const eventIdFrom = (stored: StoredId): EventId =>
-  (typeof stored === 'string' ? stored : `$${Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength).toString('base64url')}`) as EventId;
+  (typeof stored === 'string'
+    ? stored
+    : `$${Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength).toString('base64url')}`) as EventId;
 
 export const noEvent = 0 as EventNid;

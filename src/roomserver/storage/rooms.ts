@@ -42,7 +42,9 @@ const updateSnapshot = sql<[snapshot: number, nid: number]>('UPDATE room_rooms S
 const updateCounts = sql<[joined: number, invited: number, nid: number]>(
   'UPDATE room_rooms SET joined = joined + ?, invited = invited + ? WHERE nid = ?',
 );
-const updateLastPosition = sql<[position: number, nid: number]>('UPDATE room_rooms SET last_position = ? WHERE nid = ?');
+const updateLastPosition = sql<[position: number, nid: number]>(
+  'UPDATE room_rooms SET last_position = ? WHERE nid = ?',
+);
 const selectChangedRooms = sql<[since: number], { nid: number }>(
   'SELECT nid FROM room_rooms WHERE last_position > ? ORDER BY last_position DESC',
 );
@@ -60,10 +62,10 @@ const selectExtremities = sql<[room: number], { event: number }>(
 const insertExtremity = sql<[room: number, event: number]>(
   'INSERT OR IGNORE INTO room_extremities (room, event) VALUES (?, ?)',
 );
-const deleteExtremity = sql<[room: number, event: number]>(
-  'DELETE FROM room_extremities WHERE room = ? AND event = ?',
+const deleteExtremity = sql<[room: number, event: number]>('DELETE FROM room_extremities WHERE room = ? AND event = ?');
+const insertEdge = sql<[parent: number, child: number]>(
+  'INSERT OR IGNORE INTO room_edges (parent, child) VALUES (?, ?)',
 );
-const insertEdge = sql<[parent: number, child: number]>('INSERT OR IGNORE INTO room_edges (parent, child) VALUES (?, ?)');
 const selectChildren = sql<[parent: number], { child: number }>(
   'SELECT child FROM room_edges WHERE parent = ? ORDER BY child',
 );
@@ -76,6 +78,9 @@ const selectWaiting = sql<[room: number, id: StoredId], { child: number }>(
 const deleteWaiting = sql<[room: number, id: StoredId]>('DELETE FROM room_missing WHERE room = ? AND event_id = ?');
 const selectMissing = sql<[room: number], { event_id: StoredId; child: number }>(
   'SELECT event_id, child FROM room_missing WHERE room = ? ORDER BY child, event_id',
+);
+const selectIsBehindGap = sql<[child: number], { child: number }>(
+  'SELECT child FROM room_missing WHERE child = ? LIMIT 1',
 );
 const upsertState = sql<[room: number, type: number, key: number, event: number]>(
   `INSERT INTO room_state (room, type, state_key, event) VALUES (?, ?, ?, ?)
@@ -216,6 +221,11 @@ export class RoomStore {
   /** Prev events that are not stored, with the event that names each. */
   missing(snapshot: Snapshot, room: RoomNid): { readonly event_id: StoredId; readonly child: number }[] {
     return snapshot.all(selectMissing, room);
+  }
+
+  /** A prev event of this one is not stored, or only as an outlier. */
+  isBehindGap(snapshot: Snapshot, event: EventNid): boolean {
+    return snapshot.get(selectIsBehindGap, event) !== undefined;
   }
 
   setStateEvent(tx: Tx, room: RoomNid, type: number, key: number, event: number): void {
