@@ -77,8 +77,8 @@ export interface UserData {
   presence(user: UserId): PresenceContent | undefined;
   /** Users whose presence changed after a Position; 0: all that are known, save those offline. */
   presenceChanges(after: Position): readonly UserId[];
-  /** A device polls: counts as activity for the user's presence unless `offline`. */
-  polled(user: UserId, deviceId: string | undefined, presence: PresenceState): void;
+  /** A device polls: counts as activity for the user's presence unless `offline`. Call the result when the poll ends. */
+  polled(user: UserId, deviceId: string | undefined, presence: PresenceState): () => void;
 
   /** The oldest messages waiting in the range, at most `limit`. */
   toDevice(
@@ -94,8 +94,11 @@ export interface UserData {
   /** Gives all messages behind a Position fresh Positions, in order (INVARIANTS 15). */
   postponeToDevice(user: UserId, deviceId: string, after: Position): Promise<void>;
 
-  /** Users whose devices, device names or cross-signing keys changed in the range. */
-  deviceListChanges(snapshot: Snapshot, after: Position, upTo: Position): readonly UserId[];
+  /**
+   * Users whose devices, device names or cross-signing keys changed in the range. `viewer` also sees the keys that he
+   * signed himself: that log entry names him, not their owner.
+   */
+  deviceListChanges(snapshot: Snapshot, after: Position, upTo: Position, viewer: UserId): readonly UserId[];
   /** Unclaimed one-time keys by algorithm. */
   oneTimeKeyCounts(snapshot: Snapshot, user: UserId, deviceId: string): Readonly<Record<string, number>>;
   /** Algorithms with a fallback key that was not given out. */
