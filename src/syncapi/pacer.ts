@@ -16,14 +16,9 @@ export class Pacer {
 
   /** Runs a short task soon, in the order of the calls. */
   short<T>(task: () => T): Promise<T> {
-    return new Promise((resolve, reject) => {
-      this.#short.push(() => {
-        try {
-          resolve(task());
-        } catch (error) {
-          reject(error);
-        }
-      });
+    return new Promise((resolve) => {
+      // The function runs at once; being asynchronous, it turns a throw into a rejection.
+      this.#short.push(() => resolve((async () => task())()));
       if (this.#scheduled) return;
       this.#scheduled = true;
       queueMicrotask(() => this.#drain());
