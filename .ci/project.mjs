@@ -49,7 +49,9 @@ const setUp = () => {
   if (isInstalled()) return;
   if (lstatSync(inRoot('node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) {
     // It belongs to another checkout, whose packages `npm ci` would take away.
-    console.error('node_modules is a link and does not hold what package-lock.json names; going on with what is there.');
+    console.error(
+      'node_modules is a link and does not hold what package-lock.json names; going on with what is there.',
+    );
     return;
   }
   console.error('Installing what package-lock.json names; this is needed once …');
