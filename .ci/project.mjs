@@ -88,7 +88,7 @@ const checks = {
   format: ['prettier', '--check', '--log-level=warn', '.'],
   types: ['tsc', '-p', 'tsconfig.json'],
   lint: ['oxlint', '--type-aware', '--quiet'],
-  layers: ['depcruise', '--config', '.dependency-cruiser.mjs', '--output-type', 'err', 'src'],
+  layers: ['node', '.ci/layers.ts'],
   'dead code': ['knip', '--no-progress'],
 };
 
