@@ -163,7 +163,6 @@ export class Kernel {
         address,
         userAgent: userAgentOf(request),
         accessToken,
-        request,
       },
       this.#options.db,
       this.#open,

@@ -1,0 +1,33 @@
+/** Capabilities negotiation (C-S API v1.19 §Capabilities negotiation). */
+import { route, type Route } from '../../http/index.ts';
+import { roomVersions } from '../../matrix/room-versions.ts';
+
+export interface CapabilityRouteParts {
+  readonly defaultRoomVersion: string;
+}
+
+export function capabilityRoutes({ defaultRoomVersion }: CapabilityRouteParts): Route[] {
+  const available = Object.fromEntries([...roomVersions.keys()].map((version) => [version, 'stable']));
+  const profileFields = { enabled: true };
+  const capabilities = {
+    'm.change_password': { enabled: true },
+    'm.room_versions': { default: defaultRoomVersion, available },
+    'm.profile_fields': profileFields,
+    'uk.tcpip.msc4133.profile_fields': profileFields,
+    'm.set_displayname': { enabled: true },
+    'm.set_avatar_url': { enabled: true },
+    // No mail or text message is sent from here yet: nobody could prove an address.
+    'm.3pid_changes': { enabled: false },
+    'm.get_login_token': { enabled: true },
+    'm.forget_forced_upon_leave': { enabled: false },
+  };
+  return [
+    route({
+      method: 'GET',
+      path: '/_matrix/client/v3/capabilities',
+      auth: 'user',
+      rate: 'read',
+      handle: () => ({ capabilities }),
+    }),
+  ];
+}

@@ -1,0 +1,38 @@
+/**
+ * Device lists (C-S API v1.19 §Tracking the device list for a user): when whose keys changed. Who is told of it, and who
+ * began or ended to share a room, is worked out by /sync and /keys/changes (INVARIANTS 19).
+ */
+import type { Bus } from '../bus/index.ts';
+import type { UserId } from '../matrix/ids.ts';
+import { sql, type Position, type Snapshot, type Tx } from '../storage/index.ts';
+
+const insertChange = sql<[position: number, userId: string, viewer: string | null]>(
+  'INSERT INTO userapi_device_list_changes (position, user_id, viewer) VALUES (?, ?, ?)',
+);
+const selectChanged = sql<[since: number, upTo: number, viewer: string], { user_id: UserId }>(
+  `SELECT DISTINCT user_id FROM userapi_device_list_changes
+   WHERE position > ? AND position <= ? AND (viewer IS NULL OR viewer = ?)`,
+);
+
+export class DeviceLists {
+  readonly #bus: Bus;
+
+  constructor(bus: Bus) {
+    this.#bus = bus;
+  }
+
+  /**
+   * Records that a user's device keys, device names or cross-signing keys changed.
+   * @param viewer the only user who sees the change (he signed the other's key); the log entry then names him
+   */
+  touch(tx: Tx, userId: UserId, viewer?: UserId): void {
+    const position = tx.nextPosition();
+    tx.run(insertChange, position, userId, viewer ?? null);
+    this.#bus.append(tx, { topic: 'user.device_list', user: viewer ?? userId }, position);
+  }
+
+  /** Users whose keys changed in (since, upTo] as `viewer` sees them, whether or not he shares a room with them. */
+  changedUsers(snapshot: Snapshot, since: Position, upTo: Position, viewer: UserId): UserId[] {
+    return snapshot.all(selectChanged, since, upTo, viewer).map((row) => row.user_id);
+  }
+}

@@ -1,0 +1,144 @@
+/** Userapi: accounts, devices, tokens, keys, and what users keep on the server. It owns the tables `userapi_…`. */
+import type { Bus } from '../bus/index.ts';
+import type { Config } from '../config/index.ts';
+import { deleteTransactions } from '../http/index.ts';
+import type { ServerName } from '../matrix/ids.ts';
+import type { RoomReader, RoomWriter } from '../roomserver/index.ts';
+import type { Database } from '../storage/index.ts';
+import type { Clock } from '../util/clock.ts';
+import { AccountData } from './account-data.ts';
+import { Accounts } from './accounts.ts';
+import { TokenAuthenticator } from './authenticator.ts';
+import { CrossSigning } from './cross-signing.ts';
+import { DehydratedDevices } from './dehydrated.ts';
+import { DeviceLists } from './device-lists.ts';
+import { Devices } from './devices.ts';
+import { Filters } from './filters.ts';
+import { KeyBackups } from './key-backup.ts';
+import { DeviceKeys, Signatures } from './keys.ts';
+import { MemberEvents } from './member-events.ts';
+import { OneTimeKeys } from './one-time-keys.ts';
+import { Passwords } from './passwords.ts';
+import { Presence } from './presence.ts';
+import { Profiles } from './profiles.ts';
+import { Receipts } from './receipts.ts';
+import { RegistrationTokens } from './registration-tokens.ts';
+import { Registration } from './registration.ts';
+import { Sessions } from './sessions.ts';
+import { createStages } from './stages.ts';
+import { SyncData } from './sync-data.ts';
+import { ToDevice } from './to-device.ts';
+import { Tokens } from './tokens.ts';
+import { Typing } from './typing.ts';
+import { Uia } from './uia.ts';
+
+export type { AccountData } from './account-data.ts';
+export type { Account, Accounts } from './accounts.ts';
+export { keyUsages, type CrossSigning, type KeyUpload } from './cross-signing.ts';
+export { deactivate } from './deactivation.ts';
+export type { DehydratedDevices, DehydratedUpload } from './dehydrated.ts';
+export type { DeviceLists } from './device-lists.ts';
+export type { Device, Devices } from './devices.ts';
+export type { Filters } from './filters.ts';
+export type { BackedUpKey, KeyBackups, KeysByRoom, KeyScope } from './key-backup.ts';
+export type { DeviceKeys } from './keys.ts';
+export type { MemberEvents } from './member-events.ts';
+export type { OneTimeKeys } from './one-time-keys.ts';
+export type { Passwords } from './passwords.ts';
+export type { Presence, PresenceState } from './presence.ts';
+export { checkFieldName, type Profiles } from './profiles.ts';
+export type { Receipts } from './receipts.ts';
+export type { RegistrationTokens } from './registration-tokens.ts';
+export { checkedPassword, type OperatorWish, type Registration, type RegistrationWish } from './registration.ts';
+export { newOpaqueId } from './secrets.ts';
+export { loginTokenLifetime, type Identifier, type Session, type Sessions } from './sessions.ts';
+export { identifierOf } from './stages.ts';
+export type { SyncData } from './sync-data.ts';
+export type { ToDevice } from './to-device.ts';
+export type { IssuedTokens } from './tokens.ts';
+export type { Typing } from './typing.ts';
+export type { Uia } from './uia.ts';
+
+export interface UserApi {
+  readonly accounts: Accounts;
+  readonly authenticator: TokenAuthenticator;
+  readonly passwords: Passwords;
+  readonly uia: Uia;
+  readonly registration: Registration;
+  readonly registrationTokens: RegistrationTokens;
+  readonly sessions: Sessions;
+  readonly devices: Devices;
+  readonly accountData: AccountData;
+  readonly profiles: Profiles;
+  readonly filters: Filters;
+  readonly memberEvents: MemberEvents;
+  readonly deviceKeys: DeviceKeys;
+  readonly oneTimeKeys: OneTimeKeys;
+  readonly crossSigning: CrossSigning;
+  readonly deviceLists: DeviceLists;
+  readonly keyBackups: KeyBackups;
+  readonly dehydrated: DehydratedDevices;
+  readonly toDevice: ToDevice;
+  readonly receipts: Receipts;
+  readonly typing: Typing;
+  readonly presence: Presence;
+  /** What /sync reads of all this. */
+  readonly syncData: SyncData;
+  /** Writes what waits in memory and ends all timers. */
+  close(): Promise<void>;
+}
+
+export interface UserApiParts {
+  readonly db: Database;
+  readonly bus: Bus;
+  readonly rooms: RoomReader & RoomWriter;
+  readonly config: Pick<Config, 'registration' | 'passwords' | 'presence' | 'sessions'>;
+  readonly serverName: ServerName;
+  readonly clock: Clock;
+}
+
+/** Builds the module and adds its projections to the bus; `memberEvents.resume()` takes up what a crash left undone. */
+export function createUserApi({ db, bus, rooms, config, serverName, clock }: UserApiParts): UserApi {
+  const accounts = new Accounts(serverName, clock);
+  const passwords = new Passwords(config.passwords);
+  const tokens = new Tokens(clock, config.sessions.accessTokenLifetime);
+  const devices = new Devices(db, clock, tokens);
+  devices.onChange({ deleted: deleteTransactions });
+  const sessions = new Sessions(db, clock, { accounts, devices, tokens, passwords });
+  const registrationTokens = new RegistrationTokens(clock, config.registration);
+  const uia = new Uia(clock, createStages(db, sessions, registrationTokens));
+  const registration = new Registration({
+    ...{ db, clock, config: config.registration, accounts, passwords },
+    ...{ tokens: registrationTokens, sessions, uia },
+  });
+
+  const accountData = new AccountData(bus);
+  const profiles = new Profiles(bus);
+  const filters = new Filters();
+  const memberEvents = new MemberEvents(db, rooms, profiles);
+
+  const deviceLists = new DeviceLists(bus);
+  const signatures = new Signatures();
+  const deviceKeys = new DeviceKeys(devices, deviceLists, signatures);
+  const oneTimeKeys = new OneTimeKeys(bus, clock, devices);
+  const crossSigning = new CrossSigning({ devices, deviceKeys, signatures, lists: deviceLists });
+  const keyBackups = new KeyBackups();
+  const dehydrated = new DehydratedDevices(devices, deviceKeys, oneTimeKeys);
+  const toDevice = new ToDevice(db, bus, devices);
+
+  const receipts = new Receipts(bus, clock, rooms, accountData);
+  const typing = new Typing(db, bus, clock);
+  const presence = new Presence(db, bus, clock, config.presence.enabled);
+  const read = { accountData, deviceLists, filters, oneTimeKeys, presence, receipts, toDevice, typing };
+  const syncData = new SyncData(read);
+
+  const authenticator = new TokenAuthenticator(db, clock, accounts, devices, tokens);
+  const close = async (): Promise<void> => {
+    await Promise.all([devices.close(), typing.close(), presence.close()]);
+  };
+  return {
+    ...{ accounts, authenticator, passwords, uia, registration, registrationTokens, sessions, devices },
+    ...{ accountData, profiles, filters, memberEvents, deviceKeys, oneTimeKeys, crossSigning, deviceLists },
+    ...{ keyBackups, dehydrated, toDevice, receipts, typing, presence, syncData, close },
+  };
+}

@@ -1,0 +1,136 @@
+/**
+ * Making accounts (C-S API v1.19 §Account registration): users with User-Interactive Authentication as the
+ * configuration demands, guests, and accounts made by the operator.
+ */
+import type { Config } from '../config/index.ts';
+import type { UserId } from '../matrix/ids.ts';
+import { matrixError } from '../matrix/errors.ts';
+import type { JsonObject } from '../matrix/json.ts';
+import { sql, type Database, type Tx } from '../storage/index.ts';
+import type { Clock } from '../util/clock.ts';
+import type { Accounts } from './accounts.ts';
+import type { Passwords } from './passwords.ts';
+import type { RegistrationTokens } from './registration-tokens.ts';
+import type { Session, Sessions, SessionWish } from './sessions.ts';
+import type { StageName, Uia } from './uia.ts';
+
+export interface RegistrationWish extends SessionWish {
+  readonly username?: string | undefined;
+  readonly password?: string | undefined;
+  readonly inhibitLogin?: boolean | undefined;
+}
+
+/** An account made by the operator: nothing but its name is asked for. */
+export interface OperatorWish extends RegistrationWish {
+  readonly password: string;
+  readonly isAdmin?: boolean | undefined;
+  readonly userType?: string | undefined;
+}
+
+/** Called inside the transaction that makes an account. */
+export type AccountListener = (tx: Tx, userId: UserId) => void;
+
+export interface RegistrationParts {
+  readonly db: Database;
+  readonly clock: Clock;
+  readonly config: Config['registration'];
+  readonly accounts: Accounts;
+  readonly passwords: Passwords;
+  readonly tokens: RegistrationTokens;
+  readonly sessions: Sessions;
+  readonly uia: Uia;
+}
+
+const insertTerms = sql<[userId: string, document: string, version: string, now: number]>(
+  'INSERT INTO userapi_accepted_terms (user_id, document, version, accepted_at) VALUES (?, ?, ?, ?)',
+);
+const maxPassword = 512;
+
+export class Registration {
+  readonly #parts: RegistrationParts;
+
+  constructor(parts: RegistrationParts) {
+    this.#parts = parts;
+  }
+
+  /** @throws M_INVALID_USERNAME, M_USER_IN_USE */
+  checkAvailable(username: string): UserId {
+    const { db, accounts } = this.#parts;
+    const userId = accounts.idForRegistration(username);
+    if (db.read((snapshot) => accounts.get(snapshot, userId)) !== undefined) throw matrixError.userInUse();
+    return userId;
+  }
+
+  /**
+   * Registers a user once the demanded stages are complete; `read` takes the wish from the completed body.
+   * @returns the session, or the 401 that says what is missing
+   * @throws M_FORBIDDEN when registration is closed, M_INVALID_USERNAME, M_USER_IN_USE
+   */
+  register(body: JsonObject, read: (body: JsonObject) => RegistrationWish): Promise<unknown> {
+    const { config, uia } = this.#parts;
+    if (config.mode === 'closed') throw matrixError.forbidden('Registration is closed on this server');
+    const wished = read(body);
+    if (wished.username !== undefined) this.checkAvailable(wished.username);
+    const stages: StageName[] = [];
+    if (config.mode === 'token') stages.push('m.login.registration_token');
+    if (config.terms.length > 0) stages.push('m.login.terms');
+    if (stages.length === 0) stages.push('m.login.dummy');
+    const params = config.terms.length > 0 ? { 'm.login.terms': termsParameters(config.terms) } : {};
+    const request = { operation: 'register', requester: undefined, body, flows: [stages], params };
+    return uia.guard(request, (granted) => this.#createUser(read(granted.body), granted.facts.registrationToken));
+  }
+
+  /** Registers a guest. @throws M_GUEST_ACCESS_FORBIDDEN when the server takes none */
+  registerGuest(displayName: string | undefined): Promise<Session> {
+    const { db, accounts, sessions, config } = this.#parts;
+    if (!config.guests) throw matrixError.guestAccessForbidden('This server takes no guests');
+    return db.write((tx) => {
+      const userId = accounts.idForRegistration(undefined);
+      accounts.create(tx, { userId, kind: 'guest' });
+      return sessions.open(tx, userId, { displayName });
+    });
+  }
+
+  /** Makes an account for the operator; `also` runs in the same transaction. @throws M_INVALID_USERNAME, M_USER_IN_USE */
+  async registerByOperator(wish: OperatorWish, also?: AccountListener): Promise<Session | { userId: UserId }> {
+    const { db, accounts, passwords, sessions } = this.#parts;
+    const userId =
+      wish.username === undefined ? accounts.idForRegistration(undefined) : this.checkAvailable(wish.username);
+    const passwordHash = await passwords.hash(checkedPassword(wish.password));
+    return db.write((tx) => {
+      accounts.create(tx, { userId, passwordHash, isAdmin: wish.isAdmin ?? false, userType: wish.userType });
+      also?.(tx, userId);
+      return wish.inhibitLogin === true ? { userId } : sessions.open(tx, userId, wish);
+    });
+  }
+
+  async #createUser(wish: RegistrationWish, token: string | undefined): Promise<Session | { userId: UserId }> {
+    const { db, clock, config, accounts, passwords, tokens, sessions } = this.#parts;
+    const userId = accounts.idForRegistration(wish.username);
+    if (wish.password === undefined) throw matrixError.missingParam('Missing: password');
+    const passwordHash = await passwords.hash(checkedPassword(wish.password));
+    return db.write((tx) => {
+      accounts.create(tx, { userId, passwordHash });
+      if (token !== undefined && !tokens.use(tx, token))
+        throw matrixError.forbidden('The registration token has ended');
+      for (const { id, version } of config.terms) tx.run(insertTerms, userId, id, version, clock.now());
+      return wish.inhibitLogin === true ? { userId } : sessions.open(tx, userId, wish);
+    });
+  }
+}
+
+/** @throws M_WEAK_PASSWORD, M_INVALID_PARAM */
+export function checkedPassword(password: string): string {
+  if (password === '') throw matrixError.weakPassword('The password is empty');
+  if (password.length > maxPassword) throw matrixError.invalidParam(`A password has at most ${maxPassword} characters`);
+  return password;
+}
+
+/** `params` of the stage m.login.terms: documents by id, translations by language. */
+function termsParameters(terms: Config['registration']['terms']): JsonObject {
+  const policies: Record<string, JsonObject> = {};
+  for (const { id, version, language, name, url } of terms) {
+    policies[id] = { ...policies[id], version, [language]: { name, url } };
+  }
+  return { policies };
+}

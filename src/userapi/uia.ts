@@ -1,0 +1,114 @@
+/**
+ * User-Interactive Authentication (C-S API v1.19 §User-Interactive Authentication API). Sessions live in bounded memory:
+ * losing one costs the client a fresh start. Stages are functions; what they learn is handed to the guarded operation.
+ */
+import { LRUCache } from 'lru-cache';
+import { Reply, type Requester } from '../http/index.ts';
+import type { MatrixError } from '../matrix/errors.ts';
+import { isJsonObject, type JsonObject } from '../matrix/json.ts';
+import type { UserId } from '../matrix/ids.ts';
+import type { Clock } from '../util/clock.ts';
+import type { Result } from '../util/result.ts';
+import { newOpaqueId } from './secrets.ts';
+
+/** What completed stages have shown. */
+export interface UiaFacts {
+  /** The user whose password was given. */
+  readonly userId?: UserId;
+  /** The registration token that was accepted. */
+  readonly registrationToken?: string;
+}
+
+/** One way to authenticate: looks at the `auth` object, returns what it learned or why not. */
+export type Stage = (auth: JsonObject, requester: Requester | undefined) => Promise<Result<UiaFacts, MatrixError>>;
+
+export type StageName = 'm.login.dummy' | 'm.login.password' | 'm.login.registration_token' | 'm.login.terms';
+
+export interface UiaRequest {
+  /** Name of the operation: a session is good for one, asked for by one user. */
+  readonly operation: string;
+  readonly requester: Requester | undefined;
+  /** The request's body, `auth` included. */
+  readonly body: JsonObject;
+  readonly flows: readonly (readonly StageName[])[];
+  readonly params?: JsonObject;
+}
+
+/** What the guarded operation gets. */
+export interface Granted {
+  /** The request's body, completed by what earlier requests of the session said, without `auth`. */
+  readonly body: JsonObject;
+  readonly facts: UiaFacts;
+}
+
+interface Session {
+  readonly id: string;
+  readonly operation: string;
+  readonly body: JsonObject;
+  readonly completed: Set<string>;
+  facts: UiaFacts;
+}
+
+const maxSessions = 5000;
+/** ms */
+const sessionLifetime = 30 * 60_000;
+
+export class Uia {
+  readonly #stages: Readonly<Record<StageName, Stage>>;
+  readonly #sessions: LRUCache<string, Session>;
+
+  constructor(clock: Clock, stages: Readonly<Record<StageName, Stage>>) {
+    this.#stages = stages;
+    const perf = { now: () => clock.now() };
+    this.#sessions = new LRUCache({ max: maxSessions, ttl: sessionLifetime, ttlResolution: 0, perf });
+  }
+
+  /**
+   * Runs `operation` once a flow is complete; until then the answer is the 401 that says what is missing. A session
+   * stays open when the operation throws, and ends when it succeeds.
+   */
+  async guard(request: UiaRequest, operation: (granted: Granted) => Promise<unknown>): Promise<unknown> {
+    const { auth, ...rest } = request.body;
+    const session = this.#session(request, isJsonObject(auth) ? auth : undefined, rest);
+    if (isJsonObject(auth)) {
+      const failure = await this.#attempt(request, session, auth);
+      if (failure !== undefined) return challenge(request, session, failure);
+    }
+    const complete = request.flows.some((stages) => stages.every((stage) => session.completed.has(stage)));
+    if (!isJsonObject(auth) || !complete) return challenge(request, session);
+    const result = await operation({ body: { ...session.body, ...rest }, facts: session.facts });
+    this.#sessions.delete(session.id);
+    return result;
+  }
+
+  #session(request: UiaRequest, auth: JsonObject | undefined, body: JsonObject): Session {
+    const operation = `${request.operation} ${request.requester?.userId ?? ''}`;
+    const known = typeof auth?.session === 'string' ? this.#sessions.get(auth.session) : undefined;
+    if (known?.operation === operation) return known;
+    const session: Session = { id: newOpaqueId(), operation, body, completed: new Set(), facts: {} };
+    this.#sessions.set(session.id, session);
+    return session;
+  }
+
+  async #attempt(request: UiaRequest, session: Session, auth: JsonObject): Promise<MatrixError | undefined> {
+    const { type } = auth;
+    // Only a session: the client asks whether a stage was completed by other means.
+    const stage = request.flows.flat().find((name) => name === type);
+    if (stage === undefined || session.completed.has(stage)) return undefined;
+    const result = await this.#stages[stage](auth, request.requester);
+    if (!result.ok) return result.error;
+    session.completed.add(stage);
+    session.facts = { ...session.facts, ...result.value };
+    return undefined;
+  }
+}
+
+function challenge(request: UiaRequest, session: Session, failure?: MatrixError): Reply {
+  return new Reply(401, {
+    ...(failure === undefined ? {} : failure.toJSON()),
+    flows: request.flows.map((stages) => ({ stages })),
+    params: request.params ?? {},
+    session: session.id,
+    completed: [...session.completed],
+  });
+}
