@@ -1,10 +1,11 @@
 // What `npm start`, `npm test` and `npm run check` do. Runs on any Node from 20 on with nothing installed: it installs what
 // package-lock.json names when that is missing or out of date, and goes on with the Node that comes with it.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, readFileSync, rmSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { missingEntries } from './lock.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const inRoot = (...parts) => join(root, ...parts);
@@ -46,6 +47,13 @@ const npm = (...args) => {
 
 const setUp = () => {
   if (isInstalled()) return;
+  if (lstatSync(inRoot('node_modules'), { throwIfNoEntry: false })?.isSymbolicLink()) {
+    // It belongs to another checkout, whose packages `npm ci` would take away.
+    console.error(
+      'node_modules is a link and does not hold what package-lock.json names; going on with what is there.',
+    );
+    return;
+  }
   console.error('Installing what package-lock.json names; this is needed once …');
   npm('ci', '--no-audit', '--no-fund');
 };
@@ -80,7 +88,7 @@ const checks = {
   format: ['prettier', '--check', '--log-level=warn', '.'],
   types: ['tsc', '-p', 'tsconfig.json'],
   lint: ['oxlint', '--type-aware', '--quiet'],
-  layers: ['depcruise', '--config', '.dependency-cruiser.mjs', '--output-type', 'err', 'src'],
+  layers: ['node', '.ci/layers.ts'],
   'dead code': ['knip', '--no-progress'],
 };
 
@@ -91,10 +99,13 @@ const check = () => {
     const { status } = spawnSync(join(bin, command), args, { cwd: root, env, stdio: 'inherit' });
     if (status !== 0) failed.push(name);
   }
-  console.log('– duplicate dependencies: package-lock.json');
-  const twice = duplicates();
-  for (const line of twice) console.log(line);
-  if (twice.length > 0) failed.push('duplicate dependencies');
+  console.log('– lock file: no duplicates, all platforms');
+  const lines = [
+    ...duplicates().map((line) => `twice: ${line}`),
+    ...missingEntries(readLock('package-lock.json') ?? {}).map(([path]) => `not there, run \`npm run lock\`: ${path}`),
+  ];
+  for (const line of lines) console.log(line);
+  if (lines.length > 0) failed.push('lock file');
   console.log(failed.length === 0 ? 'All checks passed.' : `Failed: ${failed.join(', ')}.`);
   process.exit(failed.length === 0 ? 0 : 1);
 };

@@ -3,6 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Database, Shown } from '../storage/index.ts';
 import type { Query } from './auth-kinds.ts';
 import type { AuthKind, RequestContext, Requester, TransactionRecord } from './route.ts';
+import { BodyStream } from './stream.ts';
 
 /** The contexts whose signal somebody holds, to be aborted when the server stops. */
 export class OpenSignals {
@@ -29,6 +30,7 @@ export interface ContextFields {
   readonly address: string;
   readonly userAgent: string;
   readonly accessToken: string | undefined;
+  readonly request: IncomingMessage;
 }
 
 export class Context implements RequestContext<AuthKind, unknown, unknown, unknown> {
@@ -42,6 +44,7 @@ export class Context implements RequestContext<AuthKind, unknown, unknown, unkno
   transaction: TransactionRecord | undefined;
   readonly shown: Shown;
   readonly #open: OpenSignals;
+  readonly #request: IncomingMessage;
   readonly #onGone: (listener: () => void) => void;
   #controller: AbortController | undefined;
 
@@ -56,8 +59,13 @@ export class Context implements RequestContext<AuthKind, unknown, unknown, unkno
     this.userAgent = fields.userAgent;
     this.accessToken = fields.accessToken;
     this.shown = db.shown();
+    this.#request = fields.request;
     this.#open = open;
     this.#onGone = onGone;
+  }
+
+  get stream(): BodyStream {
+    return new BodyStream(this.#request);
   }
 
   /** Made on first use: most requests end without anyone asking. */

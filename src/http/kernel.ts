@@ -163,6 +163,7 @@ export class Kernel {
         address,
         userAgent: userAgentOf(request),
         accessToken,
+        request,
       },
       this.#options.db,
       this.#open,

@@ -1,10 +1,11 @@
 /**
  * Writing answers: always with an exact `Content-Length`, never chunked. Big bodies are turned to bytes in slices, so
- * that a sync response of many megabytes does not hold the event loop.
+ * that a sync response of many megabytes does not hold the event loop; files are streamed (stream.ts).
  */
 import type { ServerResponse } from 'node:http';
 import { Slice } from '../util/slice.ts';
 import { JsonText, Reply } from './route.ts';
+import { FileBody, sendFile } from './stream.ts';
 
 /** On every answer (C-S API v1.19 §Web Browser Clients); written as one flat array because every request pays for it. */
 const commonHeaders: readonly string[] = [
@@ -26,17 +27,22 @@ export const asReply = (value: unknown): Reply => (value instanceof Reply ? valu
 
 /** Answers a request. `head`: the headers alone, with the length that the body would have. */
 export async function sendReply(response: ServerResponse, reply: Reply, head: boolean, last: boolean): Promise<void> {
+  if (reply.body instanceof FileBody) return sendFile(response, reply.body, headersOf(reply, last), head);
   const body = await encode(reply.body);
   if (response.destroyed) return;
-  const headers = [...commonHeaders, 'Content-Length', String(body.length)];
+  response.writeHead(reply.status, [...headersOf(reply, last), 'Content-Length', String(body.length)]);
+  if (head) response.end();
+  else response.end(body);
+}
+
+function headersOf(reply: Reply, last: boolean): string[] {
+  const headers = [...commonHeaders];
   if (!Object.keys(reply.headers).some((name) => name.toLowerCase() === 'content-type')) {
     headers.push('Content-Type', jsonType);
   }
   for (const [name, value] of Object.entries(reply.headers)) headers.push(name, value);
   if (last) headers.push('Connection', 'close');
-  response.writeHead(reply.status, headers);
-  if (head) response.end();
-  else response.end(body);
+  return headers;
 }
 
 async function encode(body: unknown): Promise<Buffer> {

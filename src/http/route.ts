@@ -5,6 +5,7 @@
 import type { GenericSchema, InferOutput } from 'valibot';
 import type { UserId } from '../matrix/ids.ts';
 import type { Shown, Tx } from '../storage/index.ts';
+import type { BodyStream } from './stream.ts';
 
 /** Who is asking, as the access token says. */
 export interface Requester {
@@ -49,6 +50,8 @@ export interface RequestContext<A extends AuthKind, P, Q, B> {
   readonly params: P;
   readonly query: Q;
   readonly body: B;
+  /** The raw body, for rows without a `body` schema. */
+  readonly stream: BodyStream;
   readonly transaction: TransactionRecord | undefined;
   /** What the reply shows; the kernel waits for it to be on disk before it answers. */
   readonly shown: Shown;
@@ -61,8 +64,8 @@ export interface RequestContext<A extends AuthKind, P, Q, B> {
 }
 
 /**
- * An answer that is more than a 200 with a JSON body. Bytes as body are sent as they are, with the `Content-Type` among
- * the headers.
+ * An answer that is more than a 200 with a JSON body. Bytes and files (`FileBody`) as body are sent as they are, with
+ * the `Content-Type` among the headers.
  */
 export class Reply {
   readonly status: number;

@@ -20,7 +20,8 @@ const keepAliveMs = 75_000;
 const serverOptions: ServerOptions = {
   keepAliveTimeout: keepAliveMs,
   headersTimeout: 20_000,
-  requestTimeout: 300_000,
+  // The whole body of a large upload over a slow line; silence in the middle of one ends it sooner (stream.ts).
+  requestTimeout: 3_600_000,
   maxHeaderSize: 32 * 1024,
 };
 

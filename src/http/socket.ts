@@ -29,7 +29,7 @@ export interface Socket {
 
 export type SocketContext<A extends AuthKind, Q> = Omit<
   RequestContext<A, Readonly<Record<string, string>>, Q, undefined>,
-  'transaction' | 'shown' | 'body'
+  'transaction' | 'shown' | 'body' | 'stream'
 >;
 
 export interface SocketRow {

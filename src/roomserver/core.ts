@@ -46,8 +46,18 @@ export interface RoomWriter {
   send(tx: Tx, room: Room, proto: ProtoEvent, options?: SendOptions): StoredEvent;
   /** Marks the user's present (left) membership row as forgotten. */
   forget(tx: Tx, room: Room, user: UserId): void;
-  /** Records a membership that is not in a room's state (later: federation). */
-  setOutOfBandMembership(tx: Tx, room: Room, user: UserId, membership: Membership, event: EventNid): void;
+  /**
+   * Records a membership that is not in a room's state (later: federation). `stripped`: the stripped state that came with
+   * it, as the text of a JSON list.
+   */
+  setOutOfBandMembership(
+    tx: Tx,
+    room: Room,
+    user: UserId,
+    membership: Membership,
+    event: EventNid,
+    stripped?: string,
+  ): void;
 }
 
 /** The verdict on a received event (DESIGN §5, S-S API §PDU receipt checks). */
@@ -60,10 +70,22 @@ export type Verdict =
 
 export type InputKind = 'live' | 'backfilled' | 'outlier';
 
+export interface InputOptions {
+  /** The state before an event as another server told it (ids of stored events), for events with unknown prev events. */
+  readonly stateBefore?: ReadonlyMap<EventId, readonly EventId[]>;
+  /** This event, a join through another server, and its state replace what we knew of the room (INVARIANTS 13). */
+  readonly replacesRoom?: EventId;
+}
+
 /** Receiving events made elsewhere (other servers, imports, tests): the full event graph. */
 export interface RoomInput {
   /** Judges and stores events of one room, in topological order of their auth and prev events. */
-  input(room: RoomId, events: readonly RoomEvent[], kind: InputKind): Promise<Map<EventId, Verdict>>;
+  input(
+    room: RoomId,
+    events: readonly RoomEvent[],
+    kind: InputKind,
+    options?: InputOptions,
+  ): Promise<Map<EventId, Verdict>>;
 }
 
 /** Reading. Every function takes the caller's snapshot (a transaction is one too). */

@@ -22,3 +22,4 @@ export {
 export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
 export { currentAuthState, currentContent, currentLevels } from './query/room-auth.ts';
 export type * from './types.ts';
+export { createRoomCore, type RoomCoreOptions } from './room-core.ts';

@@ -1,0 +1,70 @@
+/**
+ * The judging phases (S-S API v1.19 §Checks performed on receipt of a PDU, 4 to 6): by the event's own auth events, by
+ * the state before it, by the current state. The first two reject, the last one soft-fails.
+ */
+import { type CitedEvent, authStateOf, authorise, checkAuthEvents } from '../../matrix/event-auth.ts';
+import type { AuthEvent } from '../../matrix/auth-types.ts';
+import type { Snapshot } from '../../storage/index.ts';
+import { flag } from '../storage/events.ts';
+import { type Stores, authStateAt, currentAuthState } from '../stores.ts';
+import type { RoomEvent } from '../../matrix/pdu.ts';
+import type { EventNid, Room, SnapshotNid } from '../types.ts';
+import type { Phase } from './job.ts';
+
+/** Check 4: the reason for which an event fails by its auth events, undefined when it passes. */
+export function failureByAuthEvents(
+  stores: Stores,
+  snapshot: Snapshot,
+  room: Room,
+  event: RoomEvent,
+  auth: readonly EventNid[],
+): string | undefined {
+  const { rules } = room;
+  const cited: CitedEvent[] = auth.map((nid) => ({
+    event: stores.events.parsed(snapshot, nid, rules),
+    rejected: (stores.events.knownMeta(snapshot, nid).flags & flag.rejected) !== 0,
+  }));
+  const citation = checkAuthEvents(event, cited, rules);
+  if (!citation.allowed) return citation.reason;
+  const events: AuthEvent[] = cited.map((entry) => entry.event);
+  // From version 12 on the room id stands for the create event, which no event cites.
+  const create = stores.rooms.head(snapshot, room.nid).create_event;
+  if (rules.roomIdIsCreateHash && create > 0) events.push(stores.events.parsed(snapshot, create, rules));
+  const verdict = authorise(event, authStateOf(events), rules);
+  return verdict.allowed ? undefined : verdict.reason;
+}
+
+/** Check 5: the reason for which an event fails by the state before it. */
+export function failureByState(
+  stores: Stores,
+  snapshot: Snapshot,
+  room: Room,
+  event: RoomEvent,
+  before: SnapshotNid,
+): string | undefined {
+  const verdict = authorise(event, authStateAt(stores, snapshot, room, before), room.rules);
+  return verdict.allowed ? undefined : verdict.reason;
+}
+
+export const checkByAuthEvents: Phase = (tx, job, { stores }) => {
+  const reason = failureByAuthEvents(stores, tx, job.room, job.event, job.auth);
+  if (reason !== undefined) job.failure = { flag: flag.rejected, reason };
+  return undefined;
+};
+
+export const checkByStateBefore: Phase = (tx, job, { stores }) => {
+  if (job.failure !== undefined || job.kind === 'outlier') return undefined;
+  const reason = failureByState(stores, tx, job.room, job.event, job.before);
+  if (reason !== undefined) job.failure = { flag: flag.rejected, reason };
+  return undefined;
+};
+
+export const checkByCurrentState: Phase = (tx, job, { stores }) => {
+  if (job.failure !== undefined || job.kind !== 'live' || job.replacesRoom) return undefined;
+  const current = stores.rooms.head(tx, job.room.nid).snapshot;
+  // The same state cannot judge otherwise; and while only outliers are known there is no current state to ask.
+  if (current === job.before || current === 0) return undefined;
+  const verdict = authorise(job.event, currentAuthState(stores, tx, job.room), job.room.rules);
+  if (!verdict.allowed) job.failure = { flag: flag.softFailed, reason: verdict.reason };
+  return undefined;
+};

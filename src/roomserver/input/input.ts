@@ -1,0 +1,178 @@
+/**
+ * Receiving events made elsewhere: a batch of one room is judged event by event, several in one transaction. A state
+ * resolution that is too large for a transaction is prepared between two of them.
+ */
+import { creatorsOf } from '../../matrix/auth-power-levels.ts';
+import { authorise } from '../../matrix/event-auth.ts';
+import type { EventId, RoomId, UserId } from '../../matrix/ids.ts';
+import { memberOf } from '../../matrix/json.ts';
+import type { RoomEvent } from '../../matrix/pdu.ts';
+import { type RoomVersionRules, roomVersionOfCreate, rulesOfVersion } from '../../matrix/room-versions.ts';
+import type { Database, Position, Tx } from '../../storage/index.ts';
+import type { InputKind, InputOptions, RoomInput, Verdict } from '../core.ts';
+import { ResolutionTooLarge } from '../state/resolve.ts';
+import type { Room, SnapshotNid } from '../types.ts';
+import { findEdges } from './edges.ts';
+import { type Job, type PipelineTools, newJob } from './job.ts';
+import { endKnown } from './known.ts';
+import { runReceived } from './pipeline.ts';
+import { placeBackfilled } from './places.ts';
+import { findStateBefore } from './state-before.ts';
+
+/** Time after which a transaction of a batch takes no further event, in ms. */
+const unitBudgetMs = 8;
+
+/** A batch on its way. */
+interface Batch {
+  readonly roomId: RoomId;
+  readonly events: readonly RoomEvent[];
+  readonly kind: InputKind;
+  readonly options: InputOptions;
+  readonly slots: ReadonlyMap<EventId, Position> | undefined;
+}
+
+export function roomInput(db: Database, tools: PipelineTools): RoomInput {
+  return {
+    async input(roomId, events, kind, options = {}) {
+      const slots = kind === 'backfilled' ? slotsOf(db, tools, roomId, events) : undefined;
+      const batch: Batch = { roomId, events, kind, options, slots };
+      const verdicts: Verdict[] = [];
+      // After a deferral one event is taken at a time, until the one that was deferred is through.
+      let alone = 0;
+      while (verdicts.length < events.length) {
+        try {
+          const limit = alone > 0 ? 1 : events.length;
+          verdicts.push(...(await db.write((tx) => receiveSome(tools, tx, batch, verdicts.length, limit))));
+          alone = Math.max(0, alone - 1);
+        } catch (error) {
+          if (!(error instanceof ResolutionTooLarge)) throw error;
+          if (alone > 0) await prepare(db, tools, batch, verdicts.length, error);
+          else alone = error.index - verdicts.length + 1;
+        }
+      }
+      return new Map(events.map((event, index) => [event.eventId, verdicts[index] ?? unknownRoom]));
+    },
+  };
+}
+
+const unknownRoom: Verdict = { kind: 'dropped', reason: 'the room is not known' };
+
+function slotsOf(
+  db: Database,
+  { stores }: PipelineTools,
+  roomId: RoomId,
+  events: readonly RoomEvent[],
+): Map<EventId, Position> {
+  return db.read((snapshot) => {
+    const room = stores.rooms.byId(snapshot, roomId);
+    return room === undefined ? new Map<EventId, Position>() : placeBackfilled(stores, snapshot, room.nid, events);
+  });
+}
+
+/** As many events as fit into one transaction, at least one. */
+function receiveSome(tools: PipelineTools, tx: Tx, batch: Batch, from: number, limit: number): Verdict[] {
+  const started = performance.now();
+  const verdicts: Verdict[] = [];
+  do {
+    const index = from + verdicts.length;
+    const event = batch.events[index];
+    if (event === undefined) break;
+    try {
+      verdicts.push(receive(tools, tx, batch, event));
+    } catch (error) {
+      if (error instanceof ResolutionTooLarge) error.index = index;
+      throw error;
+    }
+  } while (verdicts.length < limit && performance.now() - started < unitBudgetMs);
+  return verdicts;
+}
+
+function receive(tools: PipelineTools, tx: Tx, batch: Batch, event: RoomEvent): Verdict {
+  const { rooms } = tools.stores;
+  if (event.roomId !== batch.roomId) return { kind: 'dropped', reason: 'the event belongs to another room' };
+  const known = rooms.byId(tx, batch.roomId);
+  const isCreate = event.type === 'm.room.create' && event.stateKey === '';
+  if (
+    known !== undefined &&
+    isCreate &&
+    rooms.head(tx, known.nid).create_event !== tools.stores.events.nidOf(tx, event.eventId)
+  ) {
+    return { kind: 'dropped', reason: 'the room has another create event' };
+  }
+  const room = known ?? (isCreate ? roomOfCreate(tools, tx, event) : undefined);
+  if (room === undefined) return unknownRoom;
+  const job = jobOf(batch, room, event);
+  const verdict = runReceived(tx, job, tools);
+  if (known === undefined) rooms.setCreateEvent(tx, room.nid, job.nid);
+  return verdict;
+}
+
+const jobOf = ({ kind, options, slots }: Batch, room: Room, event: RoomEvent): Job =>
+  newJob({
+    event,
+    room,
+    kind,
+    mayDefer: true,
+    toldState: options.stateBefore?.get(event.eventId),
+    replacesRoom: options.replacesRoom === event.eventId,
+    slot: slots?.get(event.eventId),
+  });
+
+/** The row of a room that begins with this create event; undefined when the event is no good. */
+function roomOfCreate(tools: PipelineTools, tx: Tx, create: RoomEvent): Room | undefined {
+  const version = roomVersionOfCreate(create.content);
+  const rules = version === undefined ? undefined : rulesOfVersion(version);
+  if (rules === undefined || !authorise(create, { get: () => undefined }, rules).allowed) return undefined;
+  return insertRoom(tools, tx, create, rules);
+}
+
+/** Makes the row of a room from its create event, whose own row follows. */
+export function insertRoom({ stores }: PipelineTools, tx: Tx, create: RoomEvent, rules: RoomVersionRules): Room {
+  return stores.rooms.insert(tx, {
+    roomId: create.roomId,
+    rules,
+    creators: [...new Set([create.sender, ...([...creatorsOf(create, rules)] as UserId[])])],
+    federate: memberOf(create.content, 'm.federate') !== false,
+  });
+}
+
+/**
+ * Resolves what a deferred event needs. When that includes the state after the event itself, the event is stored ahead as
+ * an outlier, so that its number and that state are there to be resolved.
+ */
+async function prepare(
+  db: Database,
+  tools: PipelineTools,
+  batch: Batch,
+  index: number,
+  { sets, event: needed }: ResolutionTooLarge,
+): Promise<void> {
+  const event = batch.events[index];
+  const room = db.read((snapshot) => tools.stores.rooms.byId(snapshot, batch.roomId));
+  if (event === undefined || room === undefined) return;
+  let wanted = sets;
+  if (needed !== undefined) {
+    const { before, after } = await db.write((tx) => storeAhead(tools, tx, batch, room, event));
+    wanted = sets.map((set) => (set === needed.after ? after : set === needed.before ? before : set));
+  }
+  await db.snapshot((snapshot) => tools.resolver.prepare(snapshot, room, wanted));
+}
+
+function storeAhead(
+  tools: PipelineTools,
+  tx: Tx,
+  batch: Batch,
+  room: Room,
+  event: RoomEvent,
+): { before: SnapshotNid; after: SnapshotNid } {
+  const { states, types, keys } = tools.stores;
+  const job = jobOf(batch, room, event);
+  for (const phase of [endKnown, findEdges, findStateBefore]) phase(tx, job, tools);
+  const { before } = job;
+  if (event.stateKey === undefined) return { before, after: before };
+  const outlier = newJob({ event, room, kind: 'outlier' });
+  const verdict = runReceived(tx, outlier, tools);
+  if (verdict.kind === 'dropped') return { before, after: before };
+  const [type, key] = [types.intern(tx, event.type), keys.intern(tx, event.stateKey)];
+  return { before, after: states.append(tx, before, type, key, verdict.nid) };
+}

@@ -1,0 +1,85 @@
+/**
+ * One event on its way through the pipeline: what the phases have found out about it. A phase reads what earlier ones
+ * set, sets its own part, and may end the way with a verdict.
+ */
+import type { EventId } from '../../matrix/ids.ts';
+import type { RoomEvent } from '../../matrix/pdu.ts';
+import type { StoredEntry } from '../../bus/index.ts';
+import type { Position, Tx } from '../../storage/index.ts';
+import type { InputKind, Verdict } from '../core.ts';
+import type { Resolver } from '../state/resolve.ts';
+import type { EventMeta } from '../storage/events.ts';
+import type { Stores } from '../stores.ts';
+import type { EventNid, Room, SnapshotNid } from '../types.ts';
+
+/** What the phases work with. */
+export interface PipelineTools {
+  readonly stores: Stores;
+  readonly resolver: Resolver;
+  /** ms */
+  readonly now: () => number;
+  readonly append: (tx: Tx, entry: StoredEntry, position?: Position) => void;
+}
+
+export interface Job {
+  readonly event: RoomEvent;
+  readonly room: Room;
+  readonly kind: InputKind;
+  /** A large state resolution may end the unit with ResolutionTooLarge. */
+  readonly mayDefer: boolean;
+  /** The state before the event as another server told it, as event ids; all of them are stored. */
+  readonly toldState: readonly EventId[] | undefined;
+  /** The event and its state replace what we knew of the room (INVARIANTS 13). */
+  readonly replacesRoom: boolean;
+  /** Slot that a back-filled event gets, when a child of it has one. */
+  readonly slot: Position | undefined;
+
+  /** The outlier that it was until now. */
+  known: EventMeta | undefined;
+  /** NIDs of the auth events, in the order cited. */
+  auth: readonly EventNid[];
+  /** Prev events that are stored and whose state is known. */
+  prev: readonly EventMeta[];
+  /** Prev events that are not. */
+  missing: readonly EventId[];
+  /** 0: an outlier. */
+  before: SnapshotNid;
+  after: SnapshotNid;
+  failure: { readonly flag: number; readonly reason: string } | undefined;
+  nid: EventNid;
+  /** Position of the event in the log, or of the change of state that it brings. */
+  position: Position | undefined;
+  stateChanged: boolean;
+  /** Log entries that follow the event's own. */
+  readonly entries: StoredEntry[];
+}
+
+/** One step of the pipeline; a verdict ends it. */
+export type Phase = (tx: Tx, job: Job, tools: PipelineTools) => Verdict | undefined;
+
+export const newJob = (
+  given: Pick<Job, 'event' | 'room' | 'kind'> & Partial<Pick<Job, 'mayDefer' | 'toldState' | 'replacesRoom' | 'slot'>>,
+): Job => ({
+  mayDefer: false,
+  toldState: undefined,
+  replacesRoom: false,
+  slot: undefined,
+  ...given,
+  known: undefined,
+  auth: [],
+  prev: [],
+  missing: [],
+  before: 0 as SnapshotNid,
+  after: 0 as SnapshotNid,
+  failure: undefined,
+  nid: 0 as EventNid,
+  position: undefined,
+  stateChanged: false,
+  entries: [],
+});
+
+/** The Position of this job's changes, taken when first asked for. */
+export function positionOf(tx: Tx, job: Job): Position {
+  job.position ??= tx.nextPosition();
+  return job.position;
+}

@@ -1,0 +1,50 @@
+/**
+ * The way of an event into the room, as ordered lists of phases: the long one for events made elsewhere, the short one
+ * for our own, which were authorised while they were made. All of it happens inside one transaction.
+ */
+import type { Tx } from '../../storage/index.ts';
+import type { Verdict } from '../core.ts';
+import { flag } from '../storage/events.ts';
+import { announce } from './announce.ts';
+import { annotate } from './annotate.ts';
+import { checkByAuthEvents, checkByCurrentState, checkByStateBefore } from './checks.ts';
+import { moveState } from './current.ts';
+import { findEdges } from './edges.ts';
+import { moveExtremities, moveOwnExtremities } from './extremities.ts';
+import type { Job, Phase, PipelineTools } from './job.ts';
+import { endKnown } from './known.ts';
+import { findStateBefore } from './state-before.ts';
+import { storeEdges, storeEvent } from './store.ts';
+
+const received: readonly Phase[] = [
+  endKnown,
+  findEdges,
+  findStateBefore,
+  checkByAuthEvents,
+  checkByStateBefore,
+  checkByCurrentState,
+  storeEvent,
+  storeEdges,
+  annotate,
+  moveExtremities,
+  moveState,
+  announce,
+];
+
+const own: readonly Phase[] = [storeEvent, storeEdges, annotate, moveOwnExtremities, moveState, announce];
+
+function run(phases: readonly Phase[], tx: Tx, job: Job, tools: PipelineTools): Verdict {
+  for (const phase of phases) {
+    const verdict = phase(tx, job, tools);
+    if (verdict !== undefined) return verdict;
+  }
+  const { nid, failure } = job;
+  if (failure === undefined) return { kind: 'accepted', nid };
+  return { kind: failure.flag === flag.rejected ? 'rejected' : 'soft-failed', nid, reason: failure.reason };
+}
+
+/** Judges and stores an event made elsewhere. */
+export const runReceived = (tx: Tx, job: Job, tools: PipelineTools): Verdict => run(received, tx, job, tools);
+
+/** Stores an event of our own; `auth`, `prev` and `before` are set. */
+export const runOwn = (tx: Tx, job: Job, tools: PipelineTools): Verdict => run(own, tx, job, tools);

@@ -1,0 +1,56 @@
+/**
+ * The storing phase: the event's row with the state before and after it, its place in the room's order, and its edges in
+ * both directions.
+ */
+import { splitForStorage } from '../../matrix/stored-event.ts';
+import type { Tx } from '../../storage/index.ts';
+import { flag } from '../storage/events.ts';
+import type { SnapshotNid } from '../types.ts';
+import { type Job, type Phase, type PipelineTools, positionOf } from './job.ts';
+
+export const storeEvent: Phase = (tx, job, { stores }) => {
+  const { event, room, known, auth, before } = job;
+  const flags = (job.kind === 'outlier' ? flag.outlier : 0) | (job.failure?.flag ?? 0);
+  const place = placeOf(tx, job);
+  if (known === undefined) job.nid = stores.events.newNid();
+  job.after = stateAfter(tx, job, stores);
+  const judged = { flags, snapshot: before, after: job.after, place };
+  if (known !== undefined) stores.events.updateJudged(tx, job.nid, judged);
+  else {
+    const texts = splitForStorage(event, room.rules);
+    stores.events.insert(tx, job.nid, { event, room: room.nid, auth, ...judged, ...texts });
+  }
+  if (job.failure !== undefined || known !== undefined) {
+    stores.events.setVerdictReason(tx, job.nid, job.failure?.reason);
+  }
+  return undefined;
+};
+
+/** State after = state before + own entry unless the event is rejected (INVARIANTS 10). */
+function stateAfter(tx: Tx, job: Job, stores: PipelineTools['stores']): SnapshotNid {
+  const { event } = job;
+  if (job.kind === 'outlier' || event.stateKey === undefined || job.failure?.flag === flag.rejected) return job.before;
+  const type = stores.types.intern(tx, event.type);
+  const key = stores.keys.intern(tx, event.stateKey);
+  return stores.states.append(tx, job.before, type, key, job.nid);
+}
+
+/** Only accepted events have a place (INVARIANTS 11, 12). */
+function placeOf(tx: Tx, job: Job): { slot: ReturnType<typeof positionOf>; live: 0 | 1 } | undefined {
+  if (job.failure !== undefined || job.kind === 'outlier') return undefined;
+  if (job.kind === 'live') return { slot: positionOf(tx, job), live: 1 };
+  return job.slot === undefined ? undefined : { slot: job.slot, live: 0 };
+}
+
+export const storeEdges: Phase = (tx, job, { stores }) => {
+  const { rooms, events } = stores;
+  if (job.kind === 'outlier') return undefined;
+  for (const prev of job.prev) rooms.addEdge(tx, prev.nid, job.nid);
+  for (const eventId of job.missing) {
+    rooms.addMissing(tx, job.room.nid, eventId, job.nid);
+    const outlier = events.nidOf(tx, eventId);
+    if (outlier > 0) rooms.addEdge(tx, outlier, job.nid);
+  }
+  rooms.fillMissing(tx, job.room.nid, job.event.eventId, job.nid);
+  return undefined;
+};

@@ -1,0 +1,173 @@
+/** The reading half of the roomserver's inside: `RoomReader` over the stores. Nothing here keeps state of its own. */
+import type { ServerName } from '../matrix/ids.ts';
+import { strippedStateFields } from '../matrix/stored-event.ts';
+import type { Snapshot } from '../storage/index.ts';
+import type { RoomReader } from './core.ts';
+import type { Block } from './state/blocks.ts';
+import { entriesOf } from './state/snapshots.ts';
+import { relatingNids, transactionOf } from './storage/annotations.ts';
+import { comparePlaces } from './storage/events.ts';
+import { types as knownTypes } from './storage/nids.ts';
+import { type Stores, currentEventNid, stateEventNid } from './stores.ts';
+import type { EventNid, LocalMembership, StateEntry, StateKeyNid, StoredEvent, TypeNid } from './types.ts';
+import { visibleTo } from './visibility.ts';
+
+/** What of a room's state an invited or knocking user is shown (C-S API §Stripped state). */
+const strippedTypes = [
+  'm.room.create',
+  'm.room.join_rules',
+  'm.room.canonical_alias',
+  'm.room.name',
+  'm.room.avatar',
+  'm.room.topic',
+  'm.room.encryption',
+];
+
+export function roomReader(stores: Stores): RoomReader {
+  return {
+    ...roomAndEventReader(stores),
+    ...stateReader(stores),
+    ...timelineReader(stores),
+    ...memberReader(stores),
+    visibleTo: (snapshot, user, events) => visibleTo(stores, snapshot, user, events),
+    mayView: (snapshot, user, event) => visibleTo(stores, snapshot, user, [event]).length === 1,
+    relatingEvents: (snapshot, room, eventId, relType, eventType) =>
+      relatingNids(snapshot, eventId, relType)
+        .flatMap((nid) => stores.events.meta(snapshot, nid) ?? [])
+        .filter((meta) => meta.room === room && meta.redactedBy === 0)
+        .filter((meta) => eventType === undefined || stores.types.text(snapshot, meta.type) === eventType)
+        .flatMap(({ nid, place }) => (place === undefined ? [] : [{ nid, place }]))
+        .sort((a, b) => comparePlaces(b.place, a.place))
+        .map(({ nid }) => nid),
+    transactionId: transactionOf,
+  };
+}
+
+type Part<K extends keyof RoomReader> = Pick<RoomReader, K>;
+
+function roomAndEventReader({
+  rooms,
+  events,
+}: Stores): Part<'room' | 'roomByNid' | 'event' | 'eventById' | 'roomEvent'> {
+  return {
+    room: (snapshot, roomId) => rooms.byId(snapshot, roomId),
+    roomByNid: (snapshot, nid) => rooms.byNid(snapshot, nid),
+    event: (snapshot, nid) => events.stored(snapshot, nid),
+    eventById: (snapshot, eventId) => events.stored(snapshot, events.nidOf(snapshot, eventId)),
+    roomEvent: (snapshot, nid) => {
+      const { room } = events.knownMeta(snapshot, nid);
+      return events.parsed(snapshot, nid, rooms.byNid(snapshot, room).rules);
+    },
+  };
+}
+
+function stateReader(
+  stores: Stores,
+): Part<
+  | 'currentEvent'
+  | 'currentState'
+  | 'currentSnapshot'
+  | 'snapshotAt'
+  | 'stateBefore'
+  | 'stateAfter'
+  | 'stateEvent'
+  | 'stateEntries'
+  | 'stateEntriesWithoutMembers'
+  | 'stateDifference'
+> {
+  const { rooms, events, states, types, keys } = stores;
+  const entry = (snapshot: Snapshot, type: number, key: number, event: number): StateEntry => ({
+    type: types.text(snapshot, type as TypeNid),
+    stateKey: keys.text(snapshot, key as StateKeyNid),
+    event: event as EventNid,
+  });
+  const named = (snapshot: Snapshot, block: Block): StateEntry[] =>
+    entriesOf(block).map(({ type, key, event }) => entry(snapshot, type, key, event));
+  return {
+    currentEvent: (snapshot, room, type, stateKey) =>
+      events.stored(snapshot, currentEventNid(stores, snapshot, room, type, stateKey)),
+    currentState: (snapshot, room, type) => {
+      const typeNid = type === undefined ? undefined : types.find(snapshot, type);
+      return rooms.state(snapshot, room, typeNid).map((row) => entry(snapshot, row.type, row.state_key, row.event));
+    },
+    currentSnapshot: (snapshot, room) => rooms.head(snapshot, room).snapshot,
+    snapshotAt: (snapshot, room, position) => rooms.snapshotAt(snapshot, room, position),
+    stateBefore: (_snapshot, event) => event.snapshot,
+    stateAfter: (snapshot, event) => events.knownMeta(snapshot, event.nid).after,
+    stateEvent: (snapshot, state, type, stateKey) => stateEventNid(stores, snapshot, state, type, stateKey),
+    stateEntries: (snapshot, state, type) =>
+      named(snapshot, states.entries(snapshot, state, type === undefined ? undefined : types.find(snapshot, type))),
+    stateEntriesWithoutMembers: (snapshot, state) =>
+      named(snapshot, states.entriesWithout(snapshot, state, knownTypes.member)),
+    stateDifference: (snapshot, from, to) =>
+      states.difference(snapshot, from, to).map((change) => {
+        const { type, stateKey } = entry(snapshot, change.type, change.key, change.to);
+        return { type, stateKey, from: change.from as EventNid, to: change.to as EventNid };
+      }),
+  };
+}
+
+function timelineReader({
+  events,
+  rooms,
+}: Stores): Part<'timelineBackward' | 'timelineForward' | 'isBehindGap' | 'lastPosition' | 'roomsChangedSince'> {
+  return {
+    timelineBackward: (snapshot, room, upTo, after, limit) =>
+      events.timelineBackward(snapshot, room, upTo, after, limit),
+    timelineForward: (snapshot, room, after, upTo, limit) => events.timelineForward(snapshot, room, after, upTo, limit),
+    isBehindGap: (snapshot, event) => rooms.isBehindGap(snapshot, event.nid),
+    lastPosition: (snapshot, room) => rooms.head(snapshot, room).last_position,
+    roomsChangedSince: (snapshot, since) => rooms.changedSince(snapshot, since),
+  };
+}
+
+function memberReader(
+  stores: Stores,
+): Part<
+  | 'membership'
+  | 'members'
+  | 'firstMembers'
+  | 'joinedLocalUsers'
+  | 'joinedCount'
+  | 'invitedCount'
+  | 'joinedServers'
+  | 'sharedRooms'
+  | 'joinedRooms'
+  | 'localMemberships'
+  | 'localMembershipAt'
+  | 'localMembershipsBetween'
+  | 'strippedState'
+> {
+  const { members, rooms } = stores;
+  return {
+    membership: (snapshot, room, user) => members.member(snapshot, room, user),
+    members: (snapshot, room, membership) => members.members(snapshot, room, membership),
+    firstMembers: (snapshot, room, memberships, limit) => members.firstMembers(snapshot, room, memberships, limit),
+    joinedLocalUsers: (snapshot, room) => members.joinedLocalUsers(snapshot, room),
+    joinedCount: (snapshot, room) => rooms.head(snapshot, room).joined,
+    invitedCount: (snapshot, room) => rooms.head(snapshot, room).invited,
+    joinedServers: (snapshot, room): ServerName[] => [...members.joinedServers(snapshot, room).keys()],
+    sharedRooms: (snapshot, one, other) => members.sharedRooms(snapshot, one, other),
+    joinedRooms: (snapshot, user) => members.joinedRooms(snapshot, user),
+    localMemberships: (snapshot, user) => members.localNewest(snapshot, user),
+    localMembershipAt: (snapshot, user, room, position) => members.localAt(snapshot, user, room, position),
+    localMembershipsBetween: (snapshot, user, after, upTo) => members.localBetween(snapshot, user, after, upTo),
+    strippedState: (snapshot, membership) => strippedState(stores, snapshot, membership),
+  };
+}
+
+/** What came with an out-of-band membership; otherwise the state that the member event was sent on, and the event. */
+function strippedState(stores: Stores, snapshot: Snapshot, membership: LocalMembership): string[] {
+  const { user, position, event, room: roomNid } = membership;
+  const kept = stores.members.stripped(snapshot, user, position);
+  if (kept !== undefined) return (JSON.parse(kept) as unknown[]).map((member) => JSON.stringify(member));
+  const own: StoredEvent | undefined = stores.events.stored(snapshot, event);
+  if (own === undefined) return [];
+  const pairs = [...strippedTypes.map((type) => [type, ''] as const), ['m.room.member', own.sender] as const];
+  const nids = new Set(pairs.map(([type, key]) => stateEventNid(stores, snapshot, own.snapshot, type, key)));
+  nids.add(event);
+  const { rules } = stores.rooms.byNid(snapshot, roomNid);
+  return [...nids]
+    .filter((nid) => nid > 0)
+    .map((nid) => JSON.stringify(strippedStateFields(stores.events.parsed(snapshot, nid, rules))));
+}

@@ -1,0 +1,42 @@
+/** Puts the inside of the roomserver together: stores, state resolution, reading, writing, receiving. */
+import type { Bus } from '../bus/index.ts';
+import type { KeyPair } from '../matrix/crypto/ed25519.ts';
+import type { ServerName } from '../matrix/ids.ts';
+import type { Database } from '../storage/index.ts';
+import type { Clock } from '../util/clock.ts';
+import type { RoomCore } from './core.ts';
+import { roomInput } from './input/input.ts';
+import type { PipelineTools } from './input/job.ts';
+import { roomReader } from './reader.ts';
+import { Resolver } from './state/resolve.ts';
+import { type Stores, openStores } from './stores.ts';
+import { roomWriter } from './writer.ts';
+
+export interface RoomCoreOptions {
+  readonly db: Database;
+  readonly bus: Bus;
+  readonly serverName: ServerName;
+  /** The key that signs this server's events. */
+  readonly signingKey: { readonly keyId: string; readonly key: KeyPair };
+  readonly clock: Clock;
+  /** Bound of the decoded state blocks kept in memory, in bytes. */
+  readonly stateCacheBytes?: number;
+}
+
+/** The inside of the roomserver, with its stores for verification and garbage collection. */
+export function createRoomCore(options: RoomCoreOptions): RoomCore & { readonly stores: Stores } {
+  const { db, bus, serverName, signingKey, clock } = options;
+  const stores = db.read((snapshot) => openStores(snapshot, serverName, options.stateCacheBytes));
+  const tools: PipelineTools = {
+    stores,
+    resolver: new Resolver(stores),
+    now: () => clock.now(),
+    append: (tx, entry, position) => void bus.append(tx, entry, position),
+  };
+  return {
+    ...roomReader(stores),
+    ...roomWriter(tools, { serverName, ...signingKey }),
+    ...roomInput(db, tools),
+    stores,
+  };
+}

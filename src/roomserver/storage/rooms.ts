@@ -1,0 +1,244 @@
+/**
+ * Rows of rooms and of what hangs on a room: current state, its history, forward extremities, edges of the event graph,
+ * prev events that are not stored.
+ */
+import { LRUCache } from 'lru-cache';
+import type { RoomId, UserId } from '../../matrix/ids.ts';
+import { rulesOfVersion } from '../../matrix/room-versions.ts';
+import { asPosition, sql, type Position, type Snapshot, type Tx } from '../../storage/index.ts';
+import type { EventNid, Room, RoomNid, SnapshotNid } from '../types.ts';
+import { type Counter, type StoredId, storedId } from './nids.ts';
+
+interface RoomRow {
+  readonly nid: number;
+  readonly room_id: string;
+  readonly version: string;
+  readonly creators: string;
+  readonly federate: number;
+}
+
+/** What changes about a room. */
+export interface RoomHead {
+  readonly snapshot: SnapshotNid;
+  readonly joined: number;
+  readonly invited: number;
+  readonly last_position: Position;
+  readonly create_event: EventNid;
+}
+
+const roomColumns = 'nid, room_id, version, creators, federate';
+const selectRoomNid = sql<[roomId: string], { nid: number }>('SELECT nid FROM room_rooms WHERE room_id = ?');
+const selectRoom = sql<[nid: number], RoomRow>(`SELECT ${roomColumns} FROM room_rooms WHERE nid = ?`);
+const selectHead = sql<[nid: number], RoomHead>(
+  'SELECT snapshot, joined, invited, last_position, create_event FROM room_rooms WHERE nid = ?',
+);
+const insertRoom = sql<
+  [nid: number, roomId: string, version: string, creators: string, federate: number, create: number, snapshot: number]
+>(
+  'INSERT INTO room_rooms (nid, room_id, version, creators, federate, create_event, snapshot) VALUES (?, ?, ?, ?, ?, ?, ?)',
+);
+const updateCreateEvent = sql<[event: number, nid: number]>('UPDATE room_rooms SET create_event = ? WHERE nid = ?');
+const updateSnapshot = sql<[snapshot: number, nid: number]>('UPDATE room_rooms SET snapshot = ? WHERE nid = ?');
+const updateCounts = sql<[joined: number, invited: number, nid: number]>(
+  'UPDATE room_rooms SET joined = joined + ?, invited = invited + ? WHERE nid = ?',
+);
+const updateLastPosition = sql<[position: number, nid: number]>(
+  'UPDATE room_rooms SET last_position = ? WHERE nid = ?',
+);
+const selectChangedRooms = sql<[since: number], { nid: number }>(
+  'SELECT nid FROM room_rooms WHERE last_position > ? ORDER BY last_position DESC',
+);
+const selectRooms = sql<[], { nid: number }>('SELECT nid FROM room_rooms ORDER BY nid');
+const insertHistory = sql<[room: number, position: number, snapshot: number]>(
+  `INSERT INTO room_state_history (room, position, snapshot) VALUES (?, ?, ?)
+   ON CONFLICT DO UPDATE SET snapshot = excluded.snapshot`,
+);
+const selectHistory = sql<[room: number, position: number], { position: number; snapshot: number }>(
+  `SELECT position, snapshot FROM room_state_history WHERE room = ? AND position <= ? ORDER BY position DESC LIMIT 1`,
+);
+const selectExtremities = sql<[room: number], { event: number }>(
+  'SELECT event FROM room_extremities WHERE room = ? ORDER BY event',
+);
+const insertExtremity = sql<[room: number, event: number]>(
+  'INSERT OR IGNORE INTO room_extremities (room, event) VALUES (?, ?)',
+);
+const deleteExtremity = sql<[room: number, event: number]>('DELETE FROM room_extremities WHERE room = ? AND event = ?');
+const insertEdge = sql<[parent: number, child: number]>(
+  'INSERT OR IGNORE INTO room_edges (parent, child) VALUES (?, ?)',
+);
+const selectChildren = sql<[parent: number], { child: number }>(
+  'SELECT child FROM room_edges WHERE parent = ? ORDER BY child',
+);
+const insertMissing = sql<[room: number, id: StoredId, child: number]>(
+  'INSERT OR IGNORE INTO room_missing (room, event_id, child) VALUES (?, ?, ?)',
+);
+const selectWaiting = sql<[room: number, id: StoredId], { child: number }>(
+  'SELECT child FROM room_missing WHERE room = ? AND event_id = ? ORDER BY child',
+);
+const deleteWaiting = sql<[room: number, id: StoredId]>('DELETE FROM room_missing WHERE room = ? AND event_id = ?');
+const selectMissing = sql<[room: number], { event_id: StoredId; child: number }>(
+  'SELECT event_id, child FROM room_missing WHERE room = ? ORDER BY child, event_id',
+);
+const selectIsBehindGap = sql<[child: number], { child: number }>(
+  'SELECT child FROM room_missing WHERE child = ? LIMIT 1',
+);
+const upsertState = sql<[room: number, type: number, key: number, event: number]>(
+  `INSERT INTO room_state (room, type, state_key, event) VALUES (?, ?, ?, ?)
+   ON CONFLICT DO UPDATE SET event = excluded.event`,
+);
+const deleteState = sql<[room: number, type: number, key: number]>(
+  'DELETE FROM room_state WHERE room = ? AND type = ? AND state_key = ?',
+);
+const selectStateEvent = sql<[room: number, type: number, key: number], { event: number }>(
+  'SELECT event FROM room_state WHERE room = ? AND type = ? AND state_key = ?',
+);
+const selectState = sql<[room: number], StateRow>(
+  'SELECT type, state_key, event FROM room_state WHERE room = ? ORDER BY type, state_key',
+);
+const selectStateOfType = sql<[room: number, type: number], StateRow>(
+  'SELECT type, state_key, event FROM room_state WHERE room = ? AND type = ? ORDER BY state_key',
+);
+
+export interface StateRow {
+  readonly type: number;
+  readonly state_key: number;
+  readonly event: number;
+}
+
+export class RoomStore {
+  readonly #counter: Counter;
+  readonly #rooms = new LRUCache<number, Room>({ max: 2_000 });
+
+  constructor(counter: Counter) {
+    this.#counter = counter;
+  }
+
+  byId(snapshot: Snapshot, roomId: string): Room | undefined {
+    const nid = snapshot.get(selectRoomNid, roomId)?.nid;
+    return nid === undefined ? undefined : this.byNid(snapshot, nid as RoomNid);
+  }
+
+  /** @throws Error when there is no such room */
+  byNid(snapshot: Snapshot, nid: RoomNid): Room {
+    const known = this.#rooms.get(nid);
+    if (known !== undefined) return known;
+    const row = snapshot.get(selectRoom, nid);
+    const rules = row === undefined ? undefined : rulesOfVersion(row.version);
+    if (row === undefined || rules === undefined) throw new Error(`room ${nid} is missing`);
+    const creators = JSON.parse(row.creators) as UserId[];
+    const room: Room = { nid, roomId: row.room_id as RoomId, rules, creators, federate: row.federate === 1 };
+    this.#rooms.set(nid, room);
+    return room;
+  }
+
+  all(snapshot: Snapshot): RoomNid[] {
+    return snapshot.all(selectRooms).map(({ nid }) => nid as RoomNid);
+  }
+
+  insert(tx: Tx, room: Omit<Room, 'nid'>): Room {
+    const nid = this.#counter.next() as RoomNid;
+    const { roomId, rules, creators, federate } = room;
+    tx.run(insertRoom, nid, roomId, rules.version, JSON.stringify(creators), federate ? 1 : 0, 0, 0);
+    return { ...room, nid };
+  }
+
+  setCreateEvent(tx: Tx, room: RoomNid, event: EventNid): void {
+    tx.run(updateCreateEvent, event, room);
+  }
+
+  head(snapshot: Snapshot, room: RoomNid): RoomHead {
+    const head = snapshot.get(selectHead, room);
+    if (head === undefined) throw new Error(`room ${room} is missing`);
+    return head;
+  }
+
+  /** Sets the current state and writes its row in the room's history. */
+  setSnapshot(tx: Tx, room: RoomNid, snapshot: SnapshotNid, position: Position): void {
+    tx.run(updateSnapshot, snapshot, room);
+    tx.run(insertHistory, room, position, snapshot);
+  }
+
+  addCounts(tx: Tx, room: RoomNid, joined: number, invited: number): void {
+    if (joined !== 0 || invited !== 0) tx.run(updateCounts, joined, invited, room);
+  }
+
+  setLastPosition(tx: Tx, room: RoomNid, position: Position): void {
+    tx.run(updateLastPosition, position, room);
+  }
+
+  *changedSince(snapshot: Snapshot, since: Position): IterableIterator<RoomNid> {
+    // Read as one list: an open iterator would bar every other read of the handle.
+    for (const { nid } of snapshot.all(selectChangedRooms, since)) yield nid as RoomNid;
+  }
+
+  /** S(p), 0: the room was not there. */
+  snapshotAt(snapshot: Snapshot, room: RoomNid, position: Position): SnapshotNid {
+    return (snapshot.get(selectHistory, room, position)?.snapshot ?? 0) as SnapshotNid;
+  }
+
+  /** The Position of the newest change of the current state at or before `position`, 0: none. */
+  lastStateChange(snapshot: Snapshot, room: RoomNid, position: Position): Position {
+    return asPosition(snapshot.get(selectHistory, room, position)?.position ?? 0);
+  }
+
+  extremities(snapshot: Snapshot, room: RoomNid): EventNid[] {
+    return snapshot.all(selectExtremities, room).map(({ event }) => event as EventNid);
+  }
+
+  addExtremity(tx: Tx, room: RoomNid, event: EventNid): void {
+    tx.run(insertExtremity, room, event);
+  }
+
+  removeExtremity(tx: Tx, room: RoomNid, event: EventNid): void {
+    tx.run(deleteExtremity, room, event);
+  }
+
+  addEdge(tx: Tx, parent: EventNid, child: EventNid): void {
+    tx.run(insertEdge, parent, child);
+  }
+
+  children(snapshot: Snapshot, parent: EventNid): EventNid[] {
+    return snapshot.all(selectChildren, parent).map(({ child }) => child as EventNid);
+  }
+
+  addMissing(tx: Tx, room: RoomNid, prevEvent: string, child: EventNid): void {
+    tx.run(insertMissing, room, storedId(prevEvent), child);
+  }
+
+  /** Events that name this one as a prev event and were stored before it. */
+  waitingFor(snapshot: Snapshot, room: RoomNid, eventId: string): EventNid[] {
+    return snapshot.all(selectWaiting, room, storedId(eventId)).map(({ child }) => child as EventNid);
+  }
+
+  /** Turns what waited for an event into edges, now that it is stored. */
+  fillMissing(tx: Tx, room: RoomNid, eventId: string, nid: EventNid): EventNid[] {
+    const waiting = this.waitingFor(tx, room, eventId);
+    for (const child of waiting) this.addEdge(tx, nid, child);
+    if (waiting.length > 0) tx.run(deleteWaiting, room, storedId(eventId));
+    return waiting;
+  }
+
+  /** Prev events that are not stored, with the event that names each. */
+  missing(snapshot: Snapshot, room: RoomNid): { readonly event_id: StoredId; readonly child: number }[] {
+    return snapshot.all(selectMissing, room);
+  }
+
+  /** A prev event of this one is not stored, or only as an outlier. */
+  isBehindGap(snapshot: Snapshot, event: EventNid): boolean {
+    return snapshot.get(selectIsBehindGap, event) !== undefined;
+  }
+
+  setStateEvent(tx: Tx, room: RoomNid, type: number, key: number, event: number): void {
+    if (event === 0) tx.run(deleteState, room, type, key);
+    else tx.run(upsertState, room, type, key, event);
+  }
+
+  /** The event of a pair in the current state, 0: none. */
+  stateEvent(snapshot: Snapshot, room: RoomNid, type: number, key: number): EventNid {
+    return (snapshot.get(selectStateEvent, room, type, key)?.event ?? 0) as EventNid;
+  }
+
+  state(snapshot: Snapshot, room: RoomNid, type?: number): StateRow[] {
+    return type === undefined ? snapshot.all(selectState, room) : snapshot.all(selectStateOfType, room, type);
+  }
+}

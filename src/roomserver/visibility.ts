@@ -1,0 +1,84 @@
+/**
+ * Who may see which event (INVARIANTS 17): history visibility and the viewer's membership in the states before and after
+ * each event, his joins and leaves from the local membership history. Worked out for a batch of one room's events; events
+ * on the same snapshot share the look-ups.
+ */
+import { type HistoryVisibility, type ViewState, historyVisibilityIn, mayView } from '../matrix/history-visibility.ts';
+import type { UserId } from '../matrix/ids.ts';
+import type { Position, Snapshot } from '../storage/index.ts';
+import { membershipOfCode } from './storage/events.ts';
+import { emptyKey, types } from './storage/nids.ts';
+import type { Stores } from './stores.ts';
+import type { EventNid, Room, RoomNid, SnapshotNid, StateKeyNid, StoredEvent } from './types.ts';
+
+class View {
+  readonly #stores: Stores;
+  readonly #snapshot: Snapshot;
+  readonly #room: Room;
+  readonly #userNid: StateKeyNid;
+  readonly #user: UserId;
+  readonly #joinedNow: boolean;
+  /** Slots of the viewer's last join and last leave, 0: none. */
+  readonly #lastJoin: Position | 0;
+  readonly #lastLeave: Position | 0;
+  readonly #states = new Map<SnapshotNid, ViewState>();
+
+  constructor(stores: Stores, snapshot: Snapshot, user: UserId, room: RoomNid) {
+    this.#stores = stores;
+    this.#snapshot = snapshot;
+    this.#room = stores.rooms.byNid(snapshot, room);
+    this.#user = user;
+    this.#userNid = stores.keys.find(snapshot, user);
+    this.#joinedNow = stores.members.member(snapshot, room, user)?.membership === 'join';
+    const rows = this.#joinedNow ? [] : stores.members.localOfRoom(snapshot, user, room);
+    this.#lastJoin = rows.findLast(({ membership }) => membership === 'join')?.position ?? 0;
+    this.#lastLeave = rows.findLast(({ membership }) => membership === 'leave' || membership === 'ban')?.position ?? 0;
+  }
+
+  mayView(event: StoredEvent): boolean {
+    const slot = event.place?.slot;
+    if (slot === undefined) return false;
+    const before = this.#stateAt(event.snapshot);
+    const differs =
+      event.stateKey !== null &&
+      (event.type === 'm.room.history_visibility' || (event.type === 'm.room.member' && event.stateKey === this.#user));
+    return mayView({
+      before,
+      after: differs ? this.#stateAt(this.#stores.events.knownMeta(this.#snapshot, event.nid).after) : before,
+      joinedLater: this.#joinedNow || this.#lastJoin > slot,
+      afterLastLeave: !this.#joinedNow && this.#lastLeave > 0 && slot > this.#lastLeave,
+    });
+  }
+
+  #stateAt(state: SnapshotNid): ViewState {
+    const known = this.#states.get(state);
+    if (known !== undefined) return known;
+    const { states, events } = this.#stores;
+    const member = states.get(this.#snapshot, state, types.member, this.#userNid) as EventNid;
+    const view = {
+      visibility: this.#visibilityAt(state),
+      membership: member === 0 ? undefined : membershipOfCode(events.knownMeta(this.#snapshot, member).membership),
+    };
+    this.#states.set(state, view);
+    return view;
+  }
+
+  #visibilityAt(state: SnapshotNid): HistoryVisibility {
+    const { states, events } = this.#stores;
+    const nid = states.get(this.#snapshot, state, types.historyVisibility, emptyKey) as EventNid;
+    return historyVisibilityIn(nid === 0 ? undefined : events.parsed(this.#snapshot, nid, this.#room.rules).content);
+  }
+}
+
+/** Those events of one room that the user may see, in their order. */
+export function visibleTo(
+  stores: Stores,
+  snapshot: Snapshot,
+  user: UserId,
+  events: readonly StoredEvent[],
+): StoredEvent[] {
+  const [first] = events;
+  if (first === undefined) return [];
+  const view = new View(stores, snapshot, user, first.room);
+  return events.filter((event) => view.mayView(event));
+}

@@ -1,0 +1,59 @@
+/** Syncapi: /sync in three modes over one integer token. Builds the notifier and the engine over the modules below it. */
+import type { Bus } from '../bus/index.ts';
+import type { RoomReader } from '../roomserver/index.ts';
+import type { Database } from '../storage/index.ts';
+import type { Clock } from '../util/clock.ts';
+import type { Logger } from '../util/log.ts';
+import { LazyMembers } from './lazy-members.ts';
+import { Notifier } from './notifier.ts';
+import type { Counts, UserData } from './sources.ts';
+import { SyncEngine } from './sync.ts';
+
+export type { StateAfterName, SyncRequest } from './request.ts';
+export { deviceListChanges, type DeviceListChanges } from './sharing.ts';
+export type * from './sources.ts';
+export type { SyncAnswer, SyncEngine } from './sync.ts';
+export type { Notifier } from './notifier.ts';
+export { formatSyncToken, parseSyncToken } from './token.ts';
+export { runSliced } from './pacer.ts';
+
+export interface SyncApi {
+  readonly engine: SyncEngine;
+  readonly notifier: Notifier;
+  readonly userData: UserData;
+}
+
+export interface SyncApiParts {
+  readonly db: Database;
+  readonly bus: Bus;
+  readonly rooms: RoomReader;
+  readonly userData: UserData;
+  readonly counts: Counts;
+  readonly clock: Clock;
+  readonly log: Logger;
+  /** The `sync` section of the configuration. */
+  readonly config: {
+    readonly linearMaxEntries: number;
+    readonly timelineLimit: { readonly default: number; readonly max: number };
+  };
+}
+
+export function createSyncApi({ db, bus, rooms, userData, counts, clock, log, config }: SyncApiParts): SyncApi {
+  const notifier = new Notifier(db, bus, rooms);
+  const lazyMembers = new LazyMembers();
+  const { linearMaxEntries, timelineLimit } = config;
+  const engine = new SyncEngine({
+    db,
+    bus,
+    rooms,
+    userData,
+    counts,
+    notifier,
+    lazyMembers,
+    clock,
+    log,
+    linearMaxEntries,
+    timelineLimit,
+  });
+  return { engine, notifier, userData };
+}

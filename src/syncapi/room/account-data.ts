@@ -1,0 +1,22 @@
+/** Account data as events, with its filter: global, and of a room (C-S API v1.19 §Client Config). */
+import { type EventFilter, matchesEvent } from '../../matrix/filters.ts';
+import type { RoomId } from '../../matrix/ids.ts';
+import { roomMarks, type Part, type Pass } from '../pass.ts';
+import { startOfTime } from '../token.ts';
+import type { RoomView } from './room-view.ts';
+
+/** Account data changed since `fresh ? never : since`; `roomId` null: the global one. */
+export function accountDataPart(pass: Pass, roomId: RoomId | null, filter: EventFilter, fresh: boolean): Part {
+  const after = fresh ? startOfTime : pass.since;
+  const changed = pass.parts.userData.accountData(pass.snapshot, pass.user, roomId, after, pass.head);
+  const admitted = changed.filter(({ type }) => matchesEvent(filter, roomId === null ? { type } : { type, roomId }));
+  const events = admitted.map(({ type, content }) => `{"type":${JSON.stringify(type)},"content":${content}}`);
+  return { text: `{"events":[${events.join(',')}]}`, notable: events.length > 0 };
+}
+
+const nothing: Part = { text: '{"events":[]}', notable: false };
+
+export const composeRoomAccountData = (pass: Pass, view: RoomView): Part =>
+  (view.marks & roomMarks.accountData) === 0
+    ? nothing
+    : accountDataPart(pass, view.room.roomId, pass.request.filter.room.accountData, view.fresh);

@@ -1,0 +1,22 @@
+/** Unread counts of a joined room (C-S API v1.19 §Receiving notifications, §Threading). */
+import type { Pass } from '../pass.ts';
+import type { UnreadCount } from '../sources.ts';
+import type { RoomView } from './room-view.ts';
+
+const countText = ({ notifications, highlights }: UnreadCount): string =>
+  `{"notification_count":${notifications},"highlight_count":${highlights}}`;
+
+/** `unread_notifications`, and by thread when the filter asks for it; members of the room's object. */
+export function composeCounts(pass: Pass, view: RoomView): string {
+  const { main, threads } = pass.parts.counts.of(pass.snapshot, pass.head, view.room.nid, pass.user);
+  if (!pass.request.filter.room.timeline.unreadThreadNotifications) {
+    let { notifications, highlights } = main;
+    for (const thread of threads.values()) {
+      notifications += thread.notifications;
+      highlights += thread.highlights;
+    }
+    return `"unread_notifications":${countText({ notifications, highlights })}`;
+  }
+  const byThread = [...threads].map(([root, count]) => `${JSON.stringify(root)}:${countText(count)}`);
+  return `"unread_notifications":${countText(main)},"unread_thread_notifications":{${byThread.join(',')}}`;
+}

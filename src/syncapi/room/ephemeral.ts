@@ -1,0 +1,64 @@
+/** Typing and receipts of a joined room (C-S API v1.19 §Typing Notifications, §Receipts): last values only. */
+import { matchesEvent } from '../../matrix/filters.ts';
+import { roomMarks, type Part, type Pass } from '../pass.ts';
+import type { ReceiptValue } from '../sources.ts';
+import { startOfTime } from '../token.ts';
+import type { RoomView } from './room-view.ts';
+
+export function composeEphemeral(pass: Pass, view: RoomView): Part {
+  const filter = pass.request.filter.room.ephemeral;
+  const admits = (type: string): boolean => matchesEvent(filter, { type, roomId: view.room.roomId });
+  const events: string[] = [];
+  const typing = typingUsers(pass, view);
+  if (typing !== undefined && admits('m.typing')) {
+    events.push(`{"type":"m.typing","content":{"user_ids":${JSON.stringify(typing)}}}`);
+  }
+  const receipts = changedReceipts(pass, view);
+  if (receipts.length > 0 && admits('m.receipt')) {
+    events.push(`{"type":"m.receipt","content":${receiptContent(receipts)}}`);
+  }
+  // The user's own receipt moves his counts, which ride along, whatever the filter thinks of receipts.
+  const own = receipts.some(({ user }) => user === pass.user);
+  return { text: `{"events":[${events.join(',')}]}`, notable: events.length > 0 || own };
+}
+
+function typingUsers(pass: Pass, view: RoomView): readonly string[] | undefined {
+  if ((view.marks & roomMarks.typing) === 0) return undefined;
+  const typing = pass.parts.userData.typing(view.room.nid);
+  if (typing === undefined) return undefined;
+  const users = typing.users.filter((user) => !pass.ignored.has(user));
+  // A client that knows nothing of the room takes it that nobody types.
+  if (view.fresh ? users.length === 0 : typing.position <= pass.since) return undefined;
+  return users;
+}
+
+function changedReceipts(pass: Pass, view: RoomView): readonly ReceiptValue[] {
+  if ((view.marks & roomMarks.receipts) === 0) return [];
+  const after = view.fresh ? startOfTime : pass.since;
+  const receipts = pass.parts.userData.receipts(pass.snapshot, view.room.nid, pass.user, after, pass.head);
+  return receipts.filter(({ user }) => !pass.ignored.has(user));
+}
+
+/** `{event id: {type: {user: {ts, thread_id}}}}` */
+function receiptContent(receipts: readonly ReceiptValue[]): string {
+  const byEvent = new Map<string, Map<string, Map<string, ReceiptValue>>>();
+  for (const receipt of receipts) {
+    const byType = byEvent.get(receipt.eventId) ?? new Map<string, Map<string, ReceiptValue>>();
+    byEvent.set(receipt.eventId, byType);
+    const byUser = byType.get(receipt.type) ?? new Map<string, ReceiptValue>();
+    byType.set(receipt.type, byUser);
+    // One slot for two receipts of a user on one event: the unthreaded one says more.
+    if (byUser.get(receipt.user)?.threadId !== null) byUser.set(receipt.user, receipt);
+  }
+  return objectText(byEvent, (byType) =>
+    objectText(byType, (byUser) =>
+      objectText(byUser, ({ ts, threadId }) =>
+        JSON.stringify(threadId === null ? { ts } : { ts, thread_id: threadId }),
+      ),
+    ),
+  );
+}
+
+function objectText<T>(members: ReadonlyMap<string, T>, write: (value: T) => string): string {
+  return `{${[...members].map(([name, value]) => `${JSON.stringify(name)}:${write(value)}`).join(',')}}`;
+}
