@@ -28,6 +28,7 @@ CREATE TABLE room_rooms (
   snapshot INTEGER NOT NULL,             -- snapshot NID of the current state; 0: only outliers are known
   joined INTEGER NOT NULL DEFAULT 0,     -- members joined in the current state
   invited INTEGER NOT NULL DEFAULT 0,    -- members invited in the current state
+  begins INTEGER NOT NULL DEFAULT 0,     -- Position of the join that replaced what was known before; 0: none did
   last_position INTEGER NOT NULL DEFAULT 0 -- Position of the room's newest live event or state change
 ) STRICT;
 CREATE INDEX room_rooms_by_change ON room_rooms (last_position);
@@ -41,7 +42,8 @@ CREATE TABLE room_events (
   sender INTEGER NOT NULL,               -- key NID of the sender
   ts INTEGER NOT NULL,                   -- origin_server_ts, ms
   depth INTEGER NOT NULL,                -- depth, at most 2^53-1
-  flags INTEGER NOT NULL,                -- 1 outlier, 2 rejected, 4 soft-failed, 8 auth rules read more of this member event than its membership
+  flags INTEGER NOT NULL,                -- 1 outlier, 2 rejected, 4 soft-failed, 8 auth rules read more of this member event than its membership,
+                                         -- 16 the state before it was told by another server
   membership INTEGER NOT NULL,           -- of a member event: 1 invite, 2 join, 3 knock, 4 leave, 5 ban; 0: none
   snapshot INTEGER NOT NULL,             -- snapshot NID of the state before it; 0: unknown (an outlier)
   state_after INTEGER NOT NULL,          -- snapshot NID of the state after it; 0: the same as before

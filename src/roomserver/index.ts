@@ -23,3 +23,4 @@ export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts
 export { currentAuthState, currentContent, currentLevels } from './query/room-auth.ts';
 export type * from './types.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';
+export { verifyRoomserver } from './verify/index.ts';

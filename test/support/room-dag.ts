@@ -88,7 +88,7 @@ function withEntry(state: StateMap, type: string, stateKey: string, nid: number)
 /** A room's event graph. NIDs are given in order of arrival. */
 export class RoomDag implements ResolutionSource {
   readonly rules: RoomVersionRules;
-  readonly roomId = testRoomId;
+  roomId = testRoomId;
   createNid = 0;
   readonly #nodes: Node[] = [];
   readonly #nidById = new Map<string, number>();

@@ -6,7 +6,7 @@ import type { Snapshot, Tx } from '../../storage/index.ts';
 import { type EventMeta, flag } from '../storage/events.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid, RoomNid } from '../types.ts';
-import type { Phase } from './job.ts';
+import { type Phase, positionOf } from './job.ts';
 
 const isAccepted = ({ flags }: EventMeta): boolean => (flags & (flag.outlier | flag.rejected | flag.softFailed)) === 0;
 const isPassedThrough = ({ flags }: EventMeta): boolean =>
@@ -72,6 +72,7 @@ export const moveExtremities: Phase = (tx, job, { stores }) => {
   const room = job.room.nid;
   if (job.kind === 'outlier') return undefined;
   if (job.replacesRoom) {
+    stores.rooms.setBegins(tx, room, positionOf(tx, job));
     for (const extremity of stores.rooms.extremities(tx, room)) stores.rooms.removeExtremity(tx, room, extremity);
   }
   updateExtremities(stores, tx, room, job.nid);

@@ -13,6 +13,7 @@ import { findEdges } from './edges.ts';
 import { moveExtremities, moveOwnExtremities } from './extremities.ts';
 import type { Job, Phase, PipelineTools } from './job.ts';
 import { endKnown } from './known.ts';
+import { rejudgeCiting } from './rejudge.ts';
 import { findStateBefore } from './state-before.ts';
 import { storeEdges, storeEvent } from './store.ts';
 
@@ -25,6 +26,7 @@ const received: readonly Phase[] = [
   checkByCurrentState,
   storeEvent,
   storeEdges,
+  rejudgeCiting,
   annotate,
   moveExtremities,
   moveState,

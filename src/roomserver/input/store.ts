@@ -10,7 +10,9 @@ import { type Job, type Phase, type PipelineTools, positionOf } from './job.ts';
 
 export const storeEvent: Phase = (tx, job, { stores }) => {
   const { event, room, known, auth, before } = job;
-  const flags = (job.kind === 'outlier' ? flag.outlier : 0) | (job.failure?.flag ?? 0);
+  const isOutlier = job.kind === 'outlier';
+  const told = job.toldState !== undefined && !isOutlier;
+  const flags = (isOutlier ? flag.outlier : 0) | (told ? flag.toldState : 0) | (job.failure?.flag ?? 0);
   const place = placeOf(tx, job);
   if (known === undefined) job.nid = stores.events.newNid();
   job.after = stateAfter(tx, job, stores);
@@ -43,14 +45,10 @@ function placeOf(tx: Tx, job: Job): { slot: ReturnType<typeof positionOf>; live:
 }
 
 export const storeEdges: Phase = (tx, job, { stores }) => {
-  const { rooms, events } = stores;
+  const { rooms } = stores;
   if (job.kind === 'outlier') return undefined;
   for (const prev of job.prev) rooms.addEdge(tx, prev.nid, job.nid);
-  for (const eventId of job.missing) {
-    rooms.addMissing(tx, job.room.nid, eventId, job.nid);
-    const outlier = events.nidOf(tx, eventId);
-    if (outlier > 0) rooms.addEdge(tx, outlier, job.nid);
-  }
+  for (const eventId of job.missing) rooms.addMissing(tx, job.room.nid, eventId, job.nid);
   rooms.fillMissing(tx, job.room.nid, job.event.eventId, job.nid);
   return undefined;
 };

@@ -12,8 +12,11 @@ import { packList, unpackList } from '../../util/varint.ts';
 import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
 import { type Counter, type Names, type StoredId, eventIdFrom, storedId } from './nids.ts';
 
-/** Bits of `flags`. `readInFull`: auth rules read more of this member event than its membership. */
-export const flag = { outlier: 1, rejected: 2, softFailed: 4, readInFull: 8 } as const;
+/**
+ * Bits of `flags`. `readInFull`: auth rules read more of this member event than its membership; `toldState`: the state
+ * before the event came from another server instead of its prev events.
+ */
+export const flag = { outlier: 1, rejected: 2, softFailed: 4, readInFull: 8, toldState: 16 } as const;
 
 /** Codes of memberships in rows; 0: none. */
 const memberships: readonly (Membership | undefined)[] = [undefined, 'invite', 'join', 'knock', 'leave', 'ban'];

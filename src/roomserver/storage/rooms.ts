@@ -24,13 +24,15 @@ export interface RoomHead {
   readonly invited: number;
   readonly last_position: Position;
   readonly create_event: EventNid;
+  /** Position of the join that replaced what was known before (INVARIANTS 13), 0: none did. */
+  readonly begins: Position;
 }
 
 const roomColumns = 'nid, room_id, version, creators, federate';
 const selectRoomNid = sql<[roomId: string], { nid: number }>('SELECT nid FROM room_rooms WHERE room_id = ?');
 const selectRoom = sql<[nid: number], RoomRow>(`SELECT ${roomColumns} FROM room_rooms WHERE nid = ?`);
 const selectHead = sql<[nid: number], RoomHead>(
-  'SELECT snapshot, joined, invited, last_position, create_event FROM room_rooms WHERE nid = ?',
+  'SELECT snapshot, joined, invited, last_position, create_event, begins FROM room_rooms WHERE nid = ?',
 );
 const insertRoom = sql<
   [nid: number, roomId: string, version: string, creators: string, federate: number, create: number, snapshot: number]
@@ -42,6 +44,7 @@ const updateSnapshot = sql<[snapshot: number, nid: number]>('UPDATE room_rooms S
 const updateCounts = sql<[joined: number, invited: number, nid: number]>(
   'UPDATE room_rooms SET joined = joined + ?, invited = invited + ? WHERE nid = ?',
 );
+const updateBegins = sql<[position: number, nid: number]>('UPDATE room_rooms SET begins = ? WHERE nid = ?');
 const updateLastPosition = sql<[position: number, nid: number]>(
   'UPDATE room_rooms SET last_position = ? WHERE nid = ?',
 );
@@ -160,6 +163,10 @@ export class RoomStore {
 
   addCounts(tx: Tx, room: RoomNid, joined: number, invited: number): void {
     if (joined !== 0 || invited !== 0) tx.run(updateCounts, joined, invited, room);
+  }
+
+  setBegins(tx: Tx, room: RoomNid, position: Position): void {
+    tx.run(updateBegins, position, room);
   }
 
   setLastPosition(tx: Tx, room: RoomNid, position: Position): void {
