@@ -30,7 +30,10 @@ function current(room: SignedRoom): Record<string, string> {
     const { nid } = rooms.core.room(snapshot, room.roomId) ?? { nid: 0 as never };
     const entries = rooms.core
       .currentState(snapshot, nid)
-      .map(({ type, stateKey, event }) => [`${type}|${stateKey}`, rooms.core.event(snapshot, event)?.eventId ?? ''] as const);
+      .map(
+        ({ type, stateKey, event }) =>
+          [`${type}|${stateKey}`, rooms.core.event(snapshot, event)?.eventId ?? ''] as const,
+      );
     return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
   });
 }
@@ -40,7 +43,8 @@ function timeline(room: SignedRoom): string[] {
     return rooms.core.timelineForward(snapshot, nid, start, end, 1000).map(({ eventId }) => eventId);
   });
 }
-const kinds = async (verdicts: ReturnType<typeof receive>): Promise<string[]> => [...(await verdicts).values()].map(({ kind }) => kind);
+const kinds = async (verdicts: ReturnType<typeof receive>): Promise<string[]> =>
+  [...(await verdicts).values()].map(({ kind }) => kind);
 
 describe('receiving events', () => {
   test('a room made elsewhere is taken in event by event', async () => {
@@ -53,7 +57,10 @@ describe('receiving events', () => {
     expect(verify()).toEqual([]);
     expect(rooms.topics().filter((topic) => topic === 'room.event')).toHaveLength(6);
     rooms.read((snapshot) =>
-      expect(rooms.core.localMemberships(snapshot, user(alice))[0]).toMatchObject({ membership: 'join', outOfBand: false }),
+      expect(rooms.core.localMemberships(snapshot, user(alice))[0]).toMatchObject({
+        membership: 'join',
+        outOfBand: false,
+      }),
     );
   });
 
@@ -81,7 +88,12 @@ describe('receiving events', () => {
     const joined = room.join(carol);
     const ban = room.say({ type: 'm.room.member', sender: bob, stateKey: carol, content: { membership: 'ban' } });
     await receive(room, room.events);
-    const late = room.make({ type: 'm.room.message', sender: carol, content: { body: 'late' }, prev: [joined.eventId] });
+    const late = room.make({
+      type: 'm.room.message',
+      sender: carol,
+      content: { body: 'late' },
+      prev: [joined.eventId],
+    });
     const verdict = (await receive(room, [late])).get(late.eventId);
     expect(verdict?.kind).toBe('soft-failed');
     expect(timeline(room)).not.toContain(late.eventId);
@@ -108,8 +120,20 @@ describe('receiving events', () => {
     const room = SignedRoom.open('11', bob);
     room.join(carol);
     const fork = room.message(bob, 'fork');
-    const left = room.say({ type: 'm.room.name', sender: bob, stateKey: '', content: { name: 'left' }, prev: [fork.eventId] });
-    const right = room.say({ type: 'm.room.topic', sender: bob, stateKey: '', content: { topic: 'right' }, prev: [fork.eventId] });
+    const left = room.say({
+      type: 'm.room.name',
+      sender: bob,
+      stateKey: '',
+      content: { name: 'left' },
+      prev: [fork.eventId],
+    });
+    const right = room.say({
+      type: 'm.room.topic',
+      sender: bob,
+      stateKey: '',
+      content: { topic: 'right' },
+      prev: [fork.eventId],
+    });
     await receive(room, room.events);
     expect(current(room)).toMatchObject({ 'm.room.name|': left.eventId, 'm.room.topic|': right.eventId });
     const merge = room.message(bob, 'merge');
@@ -173,7 +197,9 @@ describe('receiving events', () => {
     expect(verify()).toEqual([]);
     const before = rooms.read((snapshot) => rooms.core.stores.rooms.extremities(snapshot, 1 as never));
     await receive(room, [lost], 'backfilled');
-    expect(rooms.read((snapshot) => rooms.core.stores.rooms.extremities(snapshot, 1 as never))).toHaveLength(before.length - 1);
+    expect(rooms.read((snapshot) => rooms.core.stores.rooms.extremities(snapshot, 1 as never))).toHaveLength(
+      before.length - 1,
+    );
     expect(timeline(room)).toEqual(room.events.map(({ eventId }) => eventId));
     expect(verify()).toEqual([]);
   });
@@ -184,7 +210,13 @@ describe('receiving events', () => {
     const before = room.events.at(-1)?.eventId ?? '';
     const ban = room.say({ type: 'm.room.member', sender: bob, stateKey: carol, content: { membership: 'ban' } });
     // It passes by its auth events, which are from before the ban, and fails by the state before it.
-    const authOf = room.make({ type: 'm.room.name', sender: carol, stateKey: '', content: {}, prev: [before] }).authEvents;
+    const authOf = room.make({
+      type: 'm.room.name',
+      sender: carol,
+      stateKey: '',
+      content: {},
+      prev: [before],
+    }).authEvents;
     const renamed = room.make({
       type: 'm.room.member',
       sender: carol,
@@ -222,7 +254,9 @@ describe('redactions', () => {
     const redaction = room.say({ type: 'm.room.redaction', sender: bob, redacts: target.eventId, prev: [fork] });
     const others = room.events.filter((event) => event !== target && event !== redaction);
     const content = () =>
-      rooms.read((snapshot) => rooms.core.roomEvent(snapshot, rooms.core.stores.events.nidOf(snapshot, target.eventId)).content);
+      rooms.read(
+        (snapshot) => rooms.core.roomEvent(snapshot, rooms.core.stores.events.nidOf(snapshot, target.eventId)).content,
+      );
     await receive(room, [...others, redaction, target]);
     expect(content()).toEqual({});
     expect(verify()).toEqual([]);
@@ -241,9 +275,7 @@ describe('redactions', () => {
       const redaction = room.say({ type: 'm.room.redaction', sender: carol, redacts: target.eventId });
       const verdicts = await receive(room, room.events);
       expect(verdicts.get(redaction.eventId)?.kind).toBe(version === '2' ? 'rejected' : 'accepted');
-      rooms.read((snapshot) =>
-        expect(rooms.core.eventById(snapshot, target.eventId)).toMatchObject({ redactedBy: 0 }),
-      );
+      rooms.read((snapshot) => expect(rooms.core.eventById(snapshot, target.eventId)).toMatchObject({ redactedBy: 0 }));
     }
     expect(verify()).toEqual([]);
   });

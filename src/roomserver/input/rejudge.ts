@@ -19,7 +19,8 @@ const selectCiting = sql<[room: number, nid: number], { nid: number; auth: Uint8
 /** The phase: an outlier that was accepted and is now rejected takes others with it. */
 export const rejudgeCiting: Phase = (tx, job, tools) => {
   const { known } = job;
-  if (known === undefined || (known.flags & flag.rejected) !== 0 || job.failure?.flag !== flag.rejected) return undefined;
+  if (known === undefined || (known.flags & flag.rejected) !== 0 || job.failure?.flag !== flag.rejected)
+    return undefined;
   rejudge(tools, tx, job.room, [job.nid]);
   return undefined;
 };

@@ -58,7 +58,9 @@ function verifyVerdict({ stores, snapshot, room, differs }: Verification, meta: 
     (isReal(meta) ? failureByState(stores, snapshot, room, event, meta.snapshot) : undefined);
   const rejected = (meta.flags & flag.rejected) !== 0;
   if (rejected !== (reason !== undefined)) {
-    differs(`event ${meta.nid}: ${rejected ? 'rejected, should be accepted' : `accepted, should be rejected: ${reason ?? ''}`}`);
+    differs(
+      `event ${meta.nid}: ${rejected ? 'rejected, should be accepted' : `accepted, should be rejected: ${reason ?? ''}`}`,
+    );
   }
   if (rejected && (meta.flags & flag.softFailed) !== 0) differs(`event ${meta.nid}: both rejected and soft-failed`);
 }
@@ -82,7 +84,10 @@ function verifyState(verification: Verification, meta: EventMeta, resolver: Reso
   const changes = stores.states.difference(snapshot, meta.snapshot, meta.after);
   const own = (meta.flags & flag.rejected) === 0 && meta.key > 0;
   const right = own
-    ? changes.length === 1 && changes[0]?.type === meta.type && changes[0].key === meta.key && changes[0].to === meta.nid
+    ? changes.length === 1 &&
+      changes[0]?.type === meta.type &&
+      changes[0].key === meta.key &&
+      changes[0].to === meta.nid
     : changes.length === 0;
   if (!right) differs(`event ${meta.nid}: the state after it is not the state before it and its own entry`);
 }
@@ -144,4 +149,3 @@ function verifyExtremities({ stores, snapshot, room, events, differs }: Verifica
   const have = new Map(differences.map(({ type, key, to }) => [`${type} ${key}`, to]));
   compareMaps(differs, 'current state at', have, resolved);
 }
-

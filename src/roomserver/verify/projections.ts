@@ -49,7 +49,9 @@ export function verifyProjections(verification: Verification): void {
 
 function verifyCurrentState({ stores, snapshot, room, events, differs }: Verification): void {
   const head = stores.rooms.head(snapshot, room.nid);
-  const rows = stores.rooms.state(snapshot, room.nid).map((row) => [`${row.type} ${row.state_key}`, row.event] as const);
+  const rows = stores.rooms
+    .state(snapshot, room.nid)
+    .map((row) => [`${row.type} ${row.state_key}`, row.event] as const);
   const entries = entriesOf(stores.states.entries(snapshot, head.snapshot));
   const expected = new Map(entries.map(({ type, key, event }) => [`${type} ${key}`, event]));
   compareMaps(differs, 'row of the current state at', new Map(rows), expected);
@@ -78,9 +80,15 @@ function verifyMembers({ stores, snapshot, room, events, differs }: Verification
   const rows = snapshot.all(selectMembers, room.nid);
   const stored = new Map(rows.map((row) => [row.user, `${row.membership} by ${row.event}, local ${row.local}`]));
   compareMaps(differs, 'member', stored, expected);
-  compareMaps<string, number>(differs, 'joined members of server', stores.members.joinedServers(snapshot, room.nid), servers);
+  compareMaps<string, number>(
+    differs,
+    'joined members of server',
+    stores.members.joinedServers(snapshot, room.nid),
+    servers,
+  );
   if (head.joined !== counts.joined) differs(`${head.joined} members counted as joined, should be ${counts.joined}`);
-  if (head.invited !== counts.invited) differs(`${head.invited} members counted as invited, should be ${counts.invited}`);
+  if (head.invited !== counts.invited)
+    differs(`${head.invited} members counted as invited, should be ${counts.invited}`);
 }
 
 /** Replays the room's state history; out-of-band rows are facts and are taken as they stand. */
@@ -141,5 +149,6 @@ function verifyRelation(
   const event = toRoomEvent(joinFromStorage(texts.client, texts.rest, room.rules), room.rules, eventId);
   const relation = relationOf(event);
   const expected = relation === undefined ? '' : `${relation.relType} ${relation.parent}`;
-  if (stored.join() !== expected) differs(`event ${nid}: relation ${stored.join() || 'none'}, should be ${expected || 'none'}`);
+  if (stored.join() !== expected)
+    differs(`event ${nid}: relation ${stored.join() || 'none'}, should be ${expected || 'none'}`);
 }
