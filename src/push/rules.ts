@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache';
 import type { Bus } from '../bus/index.ts';
 import { fullRuleset } from '../matrix/default-push-rules.ts';
 import { matrixError } from '../matrix/errors.ts';
-import type { UserId } from '../matrix/ids.ts';
+import type { RoomId, UserId } from '../matrix/ids.ts';
 import type { JsonValue } from '../matrix/json.ts';
 import { compileRuleset } from '../matrix/push-rules.ts';
 import type { CompiledRuleset, PushRule, RuleKind, Ruleset } from '../matrix/push-rules.ts';
@@ -117,6 +117,12 @@ export class PushRules {
     }
     const rules = stored.own[kind].map((rule) => (rule.rule_id === ruleId ? { ...rule, ...change } : rule));
     this.#store(tx, user, { ...stored, own: { ...stored.own, [kind]: rules } });
+  }
+
+  /** A user has moved on to the successor of a room: his rules for the old room hold for the new one too. */
+  followUpgrade(tx: Tx, user: UserId, from: RoomId, to: RoomId): void {
+    const rule = this.#stored(tx, user).own.room.find((candidate) => candidate.rule_id === from);
+    if (rule !== undefined) this.put(tx, user, 'room', { ...rule, rule_id: to }, {});
   }
 
   #effective(snapshot: Snapshot, user: UserId): Effective {
