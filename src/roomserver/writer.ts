@@ -61,15 +61,21 @@ function createRoom(tools: PipelineTools, signer: Signer, tx: Tx, args: CreateAr
     : `!${randomBytes(14).toString('base64url')}:${signer.serverName}`;
   const content: JsonObject = { ...(args.content as JsonObject), room_version: rules.version };
   if (rules.creatorInContent) content.creator = args.sender;
-  const event = build({
+  const template = {
     ...signer,
     rules,
     proto: { type: 'm.room.create', state_key: '', sender: args.sender, content, room_id: roomId },
     prevEvents: [],
     authEvents: [],
     depth: 1,
-    originServerTs: tools.now(),
-  });
+  };
+  let originServerTs = tools.now();
+  let event = build({ ...template, originServerTs });
+  // Where the event's hash is the room's id, two rooms made alike in one millisecond would be one.
+  while (tools.stores.rooms.byId(tx, event.roomId) !== undefined) {
+    originServerTs += 1;
+    event = build({ ...template, originServerTs });
+  }
   const verdict = authorise(event, { get: () => undefined }, rules);
   if (!verdict.allowed) throw matrixError.forbidden(verdict.reason);
   const room = insertRoom(tools, tx, event, rules);
