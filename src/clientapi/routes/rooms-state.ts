@@ -14,6 +14,7 @@ import {
   findRoom,
   membershipOfEvent,
   readableUntil,
+  type ClientView,
   type EventNid,
   type Room,
   type RoomCore,
@@ -21,7 +22,7 @@ import {
   type StoredEvent,
 } from '../../roomserver/index.ts';
 import { asPosition, type Database, type Position, type Snapshot } from '../../storage/index.ts';
-import { parseSyncToken } from '../../syncapi/token.ts';
+import { parseSyncToken } from '../../syncapi/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import { Slice } from '../../util/slice.ts';
 
@@ -64,8 +65,8 @@ function readable(
   return { room, state: rooms.snapshotAt(snapshot, room.nid, position) };
 }
 
-const viewOf = ({ clock }: RoomStateRouteParts, { requester: { userId, deviceId } }: Asked, previous = true) =>
-  clientView({ userId, deviceId, now: clock.now(), previous });
+const viewOf = ({ clock }: RoomStateRouteParts, { requester: { userId, deviceId } }: Asked): ClientView =>
+  clientView({ userId, deviceId, now: clock.now() });
 
 const stateRoute = (parts: RoomStateRouteParts): Route =>
   route({
@@ -120,7 +121,9 @@ const membersRoute = (parts: RoomStateRouteParts): Route =>
           const is = membershipOfEvent(event);
           return is === wanted || (unwanted !== undefined && is !== unwanted);
         };
-        const texts = await clientEvents(snapshot, parts.rooms, nids, viewOf(parts, asked, false), keep);
+        // Members are many: what each event replaced, and who was there then, is left to other endpoints.
+        const view = { ...viewOf(parts, asked), previous: false, membership: false };
+        const texts = await clientEvents(snapshot, parts.rooms, nids, view, keep);
         return listText('{"chunk":', texts, '}');
       }),
   });

@@ -24,6 +24,8 @@ export interface ClientView {
   readonly withoutRoomId: boolean;
   /** Adds `prev_content`, `prev_sender` and `replaces_state` to state events. */
   readonly previous: boolean;
+  /** Adds `membership`, which takes a look into the state at each event. */
+  readonly membership: boolean;
   readonly bundle: Bundle | undefined;
   readonly memberships: Map<SnapshotNid, string>;
   readonly memberEvents: Map<EventNid, string>;
@@ -36,6 +38,8 @@ export interface ClientViewOptions {
   readonly withoutRoomId?: boolean;
   /** Default true. */
   readonly previous?: boolean;
+  /** Default true. */
+  readonly membership?: boolean;
   readonly bundle?: Bundle | undefined;
 }
 
@@ -45,6 +49,7 @@ export const clientView = (options: ClientViewOptions): ClientView => ({
   now: options.now,
   withoutRoomId: options.withoutRoomId ?? false,
   previous: options.previous ?? true,
+  membership: options.membership ?? true,
   bundle: options.bundle,
   memberships: new Map(),
   memberEvents: new Map(),
@@ -82,7 +87,7 @@ export function clientEvent(snapshot: Snapshot, rooms: RoomReader, event: Stored
 
 function unsignedText(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string {
   let text = `{"age":${view.now - event.originServerTs}`;
-  const membership = membershipAt(snapshot, rooms, event, view);
+  const membership = view.membership ? membershipAt(snapshot, rooms, event, view) : undefined;
   if (membership !== undefined) text += `,"membership":${JSON.stringify(membership)}`;
   if (event.sender === view.userId && view.deviceId !== undefined) {
     const transactionId = rooms.transactionId(snapshot, event.nid, view.deviceId);
