@@ -155,5 +155,5 @@ export function mergeDeviceLists(
 ): DeviceListChanges {
   const changed = new Set<UserId>(began);
   for (const other of keyChanges) if (other === user || shares(other)) changed.add(other);
-  return { changed: [...changed], left: [...ended] };
+  return { changed: [...changed].sort(), left: [...ended].sort() };
 }

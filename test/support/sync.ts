@@ -1,0 +1,148 @@
+/** A server's rooms with /sync on top, asked through the engine, and the parsed answers. */
+import { parseFilter } from '../../src/matrix/filters.ts';
+import type { JsonObject } from '../../src/matrix/json.ts';
+import type { Composed } from '../../src/syncapi/compose.ts';
+import {
+  createSyncApi,
+  parseSyncToken,
+  type SyncApi,
+  type SyncRequest,
+  type UserData,
+} from '../../src/syncapi/index.ts';
+import { createLogger } from '../../src/util/log.ts';
+import { FakeClock } from './fake-clock.ts';
+import { openTestRooms, type TestRooms, user } from './room-core.ts';
+
+export interface SyncEvent {
+  readonly type: string;
+  readonly sender: string;
+  readonly event_id: string;
+  readonly state_key?: string;
+  readonly content: JsonObject;
+  readonly unsigned?: JsonObject;
+  readonly redacts?: string;
+}
+interface Events {
+  readonly events: SyncEvent[];
+}
+export interface SyncRoom {
+  readonly timeline: Events & { readonly limited: boolean; readonly prev_batch: string };
+  readonly state?: Events;
+  readonly state_after?: Events;
+  readonly 'org.matrix.msc4222.state_after'?: Events;
+  readonly ephemeral?: Events;
+  readonly account_data: Events;
+  readonly summary?: JsonObject;
+  readonly unread_notifications?: JsonObject;
+  readonly unread_thread_notifications?: JsonObject;
+}
+export interface SyncBody {
+  readonly next_batch: string;
+  readonly rooms?: {
+    readonly join?: Record<string, SyncRoom>;
+    readonly leave?: Record<string, SyncRoom>;
+    readonly invite?: Record<string, { readonly invite_state: Events }>;
+    readonly knock?: Record<string, { readonly knock_state: Events }>;
+  };
+  readonly account_data?: Events;
+  readonly presence?: Events;
+  readonly to_device?: Events;
+  readonly device_lists?: { readonly changed: string[]; readonly left: string[] };
+  readonly device_one_time_keys_count?: Record<string, number>;
+  readonly device_unused_fallback_key_types?: string[];
+}
+
+export interface SyncOptions {
+  readonly device?: string;
+  readonly since?: string;
+  readonly filter?: JsonObject;
+  readonly fullState?: boolean;
+  readonly timeout?: number;
+  readonly stateAfter?: SyncRequest['stateAfter'];
+  readonly presence?: SyncRequest['presence'];
+  readonly signal?: AbortSignal;
+}
+
+export interface TestSync extends AsyncDisposable {
+  readonly rooms: TestRooms;
+  readonly api: SyncApi;
+  readonly clock: FakeClock;
+  readonly lines: string[];
+  sync(who: string, options?: SyncOptions): Promise<SyncBody>;
+  composeBy(way: 'linear' | 'polylog', who: string, options?: SyncOptions): Promise<SyncBody>;
+}
+
+export const neverAborted = new AbortController().signal;
+
+export const bodyOf = (chunks: readonly string[]): SyncBody => JSON.parse(chunks.join('')) as SyncBody;
+
+const nothing: UserData = {
+  accountData: () => [],
+  accountDataRooms: () => [],
+  ignoredUsers: () => new Set(),
+  blocksInvites: () => false,
+  filter: () => undefined,
+  receipts: () => [],
+  receiptRooms: () => [],
+  typing: () => undefined,
+  typingRooms: () => [],
+  presence: () => undefined,
+  presenceChanges: () => [],
+  polled: () => () => undefined,
+  toDevice: () => [],
+  acknowledgeToDevice: async () => undefined,
+  postponeToDevice: async () => undefined,
+  deviceListChanges: () => [],
+  oneTimeKeyCounts: () => ({}),
+  unusedFallbackKeyTypes: () => [],
+};
+
+export interface TestSyncOptions {
+  readonly linearMaxEntries?: number;
+}
+
+export function openTestSync(options: TestSyncOptions = {}): TestSync {
+  const rooms = openTestRooms();
+  const clock = new FakeClock();
+  const lines: string[] = [];
+  const api = createSyncApi({
+    db: rooms.db,
+    bus: rooms.bus,
+    rooms: rooms.core,
+    userData: nothing,
+    counts: { of: () => ({ main: { notifications: 0, highlights: 0 }, threads: new Map() }) },
+    clock,
+    log: createLogger({ level: 'info', format: 'json', write: (line) => void lines.push(line) }),
+    config: { linearMaxEntries: options.linearMaxEntries ?? 1024, timelineLimit: { default: 10, max: 1000 } },
+  });
+  const request = (who: string, asked: SyncOptions): SyncRequest => {
+    const filter = parseFilter(asked.filter ?? {});
+    if (!filter.ok) throw new Error(filter.error);
+    const since = parseSyncToken(asked.since);
+    return {
+      user: user(who),
+      deviceId: asked.device ?? 'DEVICE',
+      since,
+      received: since,
+      filter: filter.value,
+      fullState: asked.fullState ?? false,
+      timeout: asked.timeout ?? 0,
+      stateAfter: asked.stateAfter,
+      presence: asked.presence ?? 'online',
+      shown: rooms.db.shown(),
+      signal: asked.signal ?? neverAborted,
+    };
+  };
+  return {
+    rooms,
+    api,
+    clock,
+    lines,
+    sync: async (who, asked = {}) => bodyOf((await api.engine.sync(request(who, asked))).body.chunks),
+    composeBy: async (way, who, asked = {}) => {
+      const composed: Composed = await api.engine.composeBy(way, request(who, asked));
+      return bodyOf(composed.chunks);
+    },
+    [Symbol.asyncDispose]: () => rooms[Symbol.asyncDispose](),
+  };
+}
