@@ -1,5 +1,8 @@
 /** A server's rooms with /sync on top, asked through the engine, and the parsed answers. */
 import { parseFilter } from '../../src/matrix/filters.ts';
+import type { ServerName } from '../../src/matrix/ids.ts';
+import { createPush, type Push } from '../../src/push/index.ts';
+import { createUserApi, type UserApi } from '../../src/userapi/index.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import type { Composed } from '../../src/syncapi/compose.ts';
 import {
@@ -11,6 +14,7 @@ import {
 } from '../../src/syncapi/index.ts';
 import { createLogger } from '../../src/util/log.ts';
 import { FakeClock } from './fake-clock.ts';
+import { testConfig } from './http.ts';
 import { openTestRooms, type TestRooms, user } from './room-core.ts';
 
 export interface SyncEvent {
@@ -65,6 +69,8 @@ export interface SyncOptions {
 
 export interface TestSync extends AsyncDisposable {
   readonly rooms: TestRooms;
+  readonly users: UserApi;
+  readonly push: Push;
   readonly api: SyncApi;
   readonly clock: FakeClock;
   readonly lines: string[];
@@ -76,27 +82,6 @@ export const neverAborted = new AbortController().signal;
 
 export const bodyOf = (chunks: readonly string[]): SyncBody => JSON.parse(chunks.join('')) as SyncBody;
 
-const nothing: UserData = {
-  accountData: () => [],
-  accountDataRooms: () => [],
-  ignoredUsers: () => new Set(),
-  blocksInvites: () => false,
-  filter: () => undefined,
-  receipts: () => [],
-  receiptRooms: () => [],
-  typing: () => undefined,
-  typingRooms: () => [],
-  presence: () => undefined,
-  presenceChanges: () => [],
-  polled: () => () => undefined,
-  toDevice: () => [],
-  acknowledgeToDevice: async () => undefined,
-  postponeToDevice: async () => undefined,
-  deviceListChanges: () => [],
-  oneTimeKeyCounts: () => ({}),
-  unusedFallbackKeyTypes: () => [],
-};
-
 export interface TestSyncOptions {
   readonly linearMaxEntries?: number;
 }
@@ -105,13 +90,15 @@ export function openTestSync(options: TestSyncOptions = {}): TestSync {
   const rooms = openTestRooms();
   const clock = new FakeClock();
   const lines: string[] = [];
+  const { db, bus, core } = rooms;
+  const serverName = 'one.example' as ServerName;
+  const users = createUserApi({ db, bus, rooms: core, config: testConfig(), serverName, clock });
+  const isLocal = (id: string): boolean => id.endsWith(`:${serverName}`);
+  const push = createPush({ db, bus, rooms: core, markers: users.receipts, isLocal });
   const api = createSyncApi({
-    db: rooms.db,
-    bus: rooms.bus,
-    rooms: rooms.core,
-    userData: nothing,
-    counts: { of: () => ({ main: { notifications: 0, highlights: 0 }, threads: new Map() }) },
-    clock,
+    ...{ db, bus, rooms: core, clock },
+    userData: users.syncData,
+    counts: push.counts,
     log: createLogger({ level: 'info', format: 'json', write: (line) => void lines.push(line) }),
     config: { linearMaxEntries: options.linearMaxEntries ?? 1024, timelineLimit: { default: 10, max: 1000 } },
   });
@@ -134,15 +121,15 @@ export function openTestSync(options: TestSyncOptions = {}): TestSync {
     };
   };
   return {
-    rooms,
-    api,
-    clock,
-    lines,
+    ...{ rooms, users, push, api, clock, lines },
     sync: async (who, asked = {}) => bodyOf((await api.engine.sync(request(who, asked))).body.chunks),
     composeBy: async (way, who, asked = {}) => {
       const composed: Composed = await api.engine.composeBy(way, request(who, asked));
       return bodyOf(composed.chunks);
     },
-    [Symbol.asyncDispose]: () => rooms[Symbol.asyncDispose](),
+    [Symbol.asyncDispose]: async () => {
+      await users.close();
+      await rooms[Symbol.asyncDispose]();
+    },
   };
 }
