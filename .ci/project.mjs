@@ -1,7 +1,7 @@
 // What `npm start`, `npm test` and `npm run check` do. Runs on any Node from 20 on with nothing installed: it installs what
 // package-lock.json names when that is missing or out of date, and goes on with the Node that comes with it.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readFileSync, rmSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -58,9 +58,22 @@ const setUp = () => {
   npm('ci', '--no-audit', '--no-fund');
 };
 
+const modified = (...parts) => statSync(inRoot(...parts), { throwIfNoEntry: false })?.mtimeMs;
+
+/** Whether dist is newer than all it is made from: a server that runs from it must not lose it without need. */
+const isBuilt = () => {
+  const built = modified('dist', 'cli.js');
+  const sources = readdirSync(inRoot('src'), { recursive: true }).map((file) => join('src', file));
+  return built !== undefined && [...sources, 'tsconfig.json'].every((file) => modified(file) < built);
+};
+
 const build = () => {
   rmSync(inRoot('dist'), { recursive: true, force: true });
   run(node, [inRoot('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'src/tsconfig.json']);
+};
+
+const buildIfNeeded = () => {
+  if (!isBuilt()) build();
 };
 
 /** Hands this process over to another: its output, its signals and its end. */
@@ -115,10 +128,10 @@ setUp();
 if (command === 'check') check();
 else if (command === 'build') build();
 else if (command === 'start') {
-  build();
+  buildIfNeeded();
   become([inRoot('bin', 'neurite.js'), ...args]);
 } else if (command === 'test') {
-  build();
+  buildIfNeeded();
   become([
     '--experimental-vm-modules',
     '--disable-warning=ExperimentalWarning',
