@@ -12,11 +12,7 @@ export const controlCommands = (app: App): Record<'create-user' | 'verify', Cont
 });
 
 /** Loads the server only when it is needed: `version` and `check-config` answer without it. */
-export const startApp = async (config: Config): Promise<App> => {
-  const path: string = import.meta.url.endsWith('.ts') ? '../app.ts' : '../app.js';
-  const module = (await import(path)) as { startApp(config: Config): Promise<App> };
-  return module.startApp(config);
-};
+export const startApp = async (config: Config): Promise<App> => (await import('../app.ts')).startApp(config);
 
 /**
  * Runs a command on the data folder: by the server that has it, or else by one that is started for this alone and listens
