@@ -82,7 +82,7 @@ export class RateLimiter {
 
   #bucketsOf(rate: RateClass): Map<string, Bucket> {
     let buckets = this.#classes.get(rate);
-    if (buckets === undefined) this.#classes.set(rate, (buckets = new Map()));
+    if (buckets === undefined) this.#classes.set(rate, (buckets = new Map<string, Bucket>()));
     return buckets;
   }
 }

@@ -166,7 +166,7 @@ export interface Route {
 function resourcesOf(path: string): readonly Resource[] {
   if (/^\/_matrix\/(federation|key)\/|^\/\.well-known\/matrix\/server$/.test(path)) return ['federation'];
   if (/^\/_(neurite|synapse)\/admin\//.test(path)) return ['admin'];
-  if (/^\/_matrix\/media\//.test(path)) return ['client', 'federation'];
+  if (path.startsWith('/_matrix/media/')) return ['client', 'federation'];
   return ['client'];
 }
 

@@ -58,7 +58,6 @@ export class Database {
   readonly path: string;
   readonly #writer: Connection;
   readonly #reader: Connection;
-  readonly #options: DatabaseOptions;
   readonly #idleReaders: Connection[] = [];
   readonly #sequence: Sequence;
   readonly #durability: Durability;
@@ -70,7 +69,6 @@ export class Database {
   /** Opens an existing, migrated database file (see `openDatabase`). */
   constructor(writer: Connection, options: DatabaseOptions) {
     this.path = options.path;
-    this.#options = options;
     this.#writer = writer;
     this.#sequence = new Sequence(writer.get(selectReservation)?.reserved ?? 0);
     this.#reserveNow();

@@ -7,7 +7,7 @@ import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { afterAll, expect, test } from '@jest/globals';
-import { Client, registerAccount } from '../support/client.ts';
+import { type Client, registerAccount } from '../support/client.ts';
 import { freePort, repository, startServerProcess, temporaryFolder } from '../support/server-process.ts';
 
 const rounds = Number(process.env['NEURITE_KILLS'] ?? 4);

@@ -3,7 +3,7 @@
  * line per step and exits 0, or prints the error and exits 1. It runs against any homeserver with open registration.
  */
 import { EventType, RelationType } from 'matrix-js-sdk';
-import { VerificationPhase, VerificationRequestEvent, VerifierEvent } from 'matrix-js-sdk/lib/crypto-api/index.js';
+import { VerificationPhase, VerifierEvent } from 'matrix-js-sdk/lib/crypto-api/index.js';
 import { CryptoEvent } from 'matrix-js-sdk/lib/crypto-api/CryptoEvent.js';
 import { login, register, start, step, texts, until } from './support.mjs';
 

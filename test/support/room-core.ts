@@ -6,7 +6,7 @@ import { Bus, type Logged, type StoredEntry } from '../../src/bus/index.ts';
 import { keyPairFromSeed } from '../../src/matrix/crypto/ed25519.ts';
 import type { RoomId, ServerName, UserId } from '../../src/matrix/ids.ts';
 import { createRoomCore, type ProtoEvent, type Room, type StoredEvent } from '../../src/roomserver/index.ts';
-import { Database, openDatabase, type Snapshot } from '../../src/storage/index.ts';
+import { type Database, openDatabase, type Snapshot } from '../../src/storage/index.ts';
 
 export const migrations = new URL('../../migrations', import.meta.url).pathname;
 export const testKey = { keyId: 'ed25519:test', key: keyPairFromSeed(new Uint8Array(32).fill(7)) };

@@ -5,13 +5,7 @@ import { createPush, type Push } from '../../src/push/index.ts';
 import { createUserApi, type UserApi } from '../../src/userapi/index.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import type { Composed } from '../../src/syncapi/compose.ts';
-import {
-  createSyncApi,
-  parseSyncToken,
-  type SyncApi,
-  type SyncRequest,
-  type UserData,
-} from '../../src/syncapi/index.ts';
+import { createSyncApi, parseSyncToken, type SyncApi, type SyncRequest } from '../../src/syncapi/index.ts';
 import { createLogger } from '../../src/util/log.ts';
 import { FakeClock } from './fake-clock.ts';
 import { testConfig } from './http.ts';

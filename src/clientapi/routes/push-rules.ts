@@ -1,6 +1,6 @@
 /** Push rules (C-S API v1.19 §Push Rules API). */
 import * as v from 'valibot';
-import { route, type Route } from '../../http/route.ts';
+import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseRoomId, parseUserId } from '../../matrix/ids.ts';
 import type { JsonValue } from '../../matrix/json.ts';
