@@ -65,7 +65,7 @@ function buildModules(config: Config, log: Logger, lifecycle: Lifecycle): Module
     clock,
   });
   const { syncData: userData } = users;
-  const sync = createSyncApi({ db, bus, rooms, userData, counts: push.counts, clock, log, config: config.sync });
+  const sync = createSyncApi({ db, bus, rooms, userData, push, clock, log, config: config.sync });
   const limiter = new RateLimiter(config.rateLimits, clock);
   return { ...{ config, serverName, clock, log, metrics, limiter, db, bus, rooms }, ...{ users, push, perform, sync } };
 }

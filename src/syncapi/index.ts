@@ -6,7 +6,7 @@ import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import { LazyMembers } from './lazy-members.ts';
 import { Notifier } from './notifier.ts';
-import type { Counts, UserData } from './sources.ts';
+import type { Counts, PushRuleSource, UserData } from './sources.ts';
 import { SyncEngine } from './sync.ts';
 
 export type { StateAfterName, SyncRequest } from './request.ts';
@@ -28,7 +28,7 @@ export interface SyncApiParts {
   readonly bus: Bus;
   readonly rooms: RoomReader;
   readonly userData: UserData;
-  readonly counts: Counts;
+  readonly push: { readonly counts: Counts; readonly rules: PushRuleSource };
   readonly clock: Clock;
   readonly log: Logger;
   /** The `sync` section of the configuration. */
@@ -38,22 +38,13 @@ export interface SyncApiParts {
   };
 }
 
-export function createSyncApi({ db, bus, rooms, userData, counts, clock, log, config }: SyncApiParts): SyncApi {
+export function createSyncApi({ db, bus, rooms, userData, push, clock, log, config }: SyncApiParts): SyncApi {
   const notifier = new Notifier(db, bus, rooms);
   const lazyMembers = new LazyMembers();
   const { linearMaxEntries, timelineLimit } = config;
   const engine = new SyncEngine({
-    db,
-    bus,
-    rooms,
-    userData,
-    counts,
-    notifier,
-    lazyMembers,
-    clock,
-    log,
-    linearMaxEntries,
-    timelineLimit,
+    ...{ db, bus, rooms, userData, counts: push.counts, pushRules: push.rules },
+    ...{ notifier, lazyMembers, clock, log, linearMaxEntries, timelineLimit },
   });
   return { engine, notifier, userData };
 }

@@ -15,12 +15,13 @@ import {
 import type { Position, Snapshot } from '../storage/index.ts';
 import type { LazyMembers } from './lazy-members.ts';
 import type { SyncRequest } from './request.ts';
-import type { Counts, UserData } from './sources.ts';
+import type { Counts, PushRuleSource, UserData } from './sources.ts';
 
 export interface PassParts {
   readonly rooms: RoomReader;
   readonly userData: UserData;
   readonly counts: Counts;
+  readonly pushRules: PushRuleSource;
   readonly lazyMembers: LazyMembers;
   readonly timelineLimit: { readonly default: number; readonly max: number };
 }

@@ -120,3 +120,11 @@ export interface RoomCounts {
 export interface Counts {
   of(snapshot: Snapshot, head: Position, room: RoomNid, user: UserId): RoomCounts;
 }
+
+/** A user's push rules, which clients get as global account data `m.push_rules`. */
+export interface PushRuleSource {
+  /** The user's effective rules: the value of `global`. */
+  ruleset(snapshot: Snapshot, user: UserId): unknown;
+  /** Position of the last change; 0: they are the predefined ones. */
+  lastChange(snapshot: Snapshot, user: UserId): number;
+}

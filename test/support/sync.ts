@@ -92,7 +92,7 @@ export function openTestSync(options: TestSyncOptions = {}): TestSync {
   const api = createSyncApi({
     ...{ db, bus, rooms: core, clock },
     userData: users.syncData,
-    counts: push.counts,
+    push,
     log: createLogger({ level: 'info', format: 'json', write: (line) => void lines.push(line) }),
     config: { linearMaxEntries: options.linearMaxEntries ?? 1024, timelineLimit: { default: 10, max: 1000 } },
   });
