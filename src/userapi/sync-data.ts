@@ -1,6 +1,5 @@
 /** What /sync reads of this module, under the names that it asks for (`UserData` in syncapi/sources.ts). */
 import type { RoomNid } from '../bus/index.ts';
-import { memberOf } from '../matrix/json.ts';
 import type { RoomId, UserId } from '../matrix/ids.ts';
 import type { Position, Snapshot } from '../storage/index.ts';
 import type { AccountData } from './account-data.ts';
@@ -52,10 +51,8 @@ export class SyncData {
     return this.#parts.accountData.ignoredUsers(snapshot, user);
   }
 
-  /** C-S API §Invite permission: `m.invite_permission_config` with `default_action: block`. */
   blocksInvites(snapshot: Snapshot, user: UserId): boolean {
-    const text = this.#parts.accountData.get(snapshot, user, null, 'm.invite_permission_config');
-    return text !== undefined && memberOf(JSON.parse(text), 'default_action') === 'block';
+    return this.#parts.accountData.blocksInvites(snapshot, user);
   }
 
   filter(snapshot: Snapshot, user: UserId, filterId: string): unknown {

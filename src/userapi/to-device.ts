@@ -4,7 +4,7 @@
  */
 import type { Bus } from '../bus/index.ts';
 import type { UserId } from '../matrix/ids.ts';
-import { isJsonObject, type JsonObject } from '../matrix/json.ts';
+import type { JsonObject } from '../matrix/json.ts';
 import { sql, type Database, type Position, type Snapshot, type Tx } from '../storage/index.ts';
 import type { Devices } from './devices.ts';
 
@@ -65,12 +65,16 @@ export class ToDevice {
     }
   }
 
-  /** Queues one message per device: user id to device id to content. Malformed parts are left out. */
-  sendAll(tx: Tx, sender: UserId, type: string, messages: JsonObject, isLocal: (userId: string) => boolean): void {
+  /** Queues one message per device: user id to device id to content. */
+  sendAll(
+    tx: Tx,
+    sender: UserId,
+    type: string,
+    messages: Readonly<Record<string, Readonly<Record<string, JsonObject>>>>,
+  ): void {
     for (const [userId, devices] of Object.entries(messages)) {
-      if (!isLocal(userId) || !isJsonObject(devices)) continue;
       for (const [deviceId, content] of Object.entries(devices)) {
-        if (isJsonObject(content)) this.send(tx, sender, type, userId as UserId, deviceId, content);
+        this.send(tx, sender, type, userId as UserId, deviceId, content);
       }
     }
   }

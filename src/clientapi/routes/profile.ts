@@ -1,0 +1,112 @@
+/** Profiles (C-S API v1.19 §Profiles), with the unstable name of custom fields (MSC4133). */
+import { route, type Requester, type Route } from '../../http/index.ts';
+import { matrixError } from '../../matrix/errors.ts';
+import { parseUserId, type UserId } from '../../matrix/ids.ts';
+import { memberOf } from '../../matrix/json.ts';
+import type { Database, Tx } from '../../storage/index.ts';
+import { checkFieldName, type UserApi } from '../../userapi/index.ts';
+import { jsonObject } from './body.ts';
+
+export type ProfileRouteParts = Pick<UserApi, 'accounts' | 'profiles' | 'memberEvents' | 'presence'> & {
+  readonly db: Database;
+};
+
+const profile = '/_matrix/client/v3/profile/:userId';
+const unstable = '/_matrix/client/unstable/uk.tcpip.msc4133/profile/:userId';
+/** The fields that member events carry. */
+const memberFields: ReadonlySet<string> = new Set(['displayname', 'avatar_url']);
+
+/** Whether the requester may change this field of this user. @throws M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN */
+function ownerOf(requester: Requester, userId: string, field: string): UserId {
+  if (requester.userId !== userId) throw matrixError.forbidden('This is the profile of another user');
+  // §Guest access: guests may have a name, and nothing else.
+  if (requester.isGuest && field !== 'displayname') throw matrixError.guestAccessForbidden();
+  return requester.userId;
+}
+
+export function profileRoutes(parts: ProfileRouteParts): Route[] {
+  const { db, accounts, profiles } = parts;
+  const known = (userId: string): UserId => {
+    const parsed = parseUserId(userId);
+    if (parsed === undefined) throw matrixError.invalidParam('This is no user id');
+    const account = db.read((snapshot) => accounts.get(snapshot, parsed));
+    if (account === undefined || account.deactivated) throw matrixError.notFound('There is no such user');
+    return parsed;
+  };
+  return [
+    route({
+      method: 'GET',
+      path: profile,
+      aliases: [unstable],
+      auth: 'none',
+      rate: 'read',
+      handle: ({ params, shown }) => {
+        const userId = known(params.userId);
+        shown.key(`user:${userId}`);
+        return db.read((snapshot) => profiles.get(snapshot, userId));
+      },
+    }),
+    route({
+      method: 'GET',
+      path: `${profile}/:keyName`,
+      aliases: [`${unstable}/:keyName`],
+      auth: 'none',
+      rate: 'read',
+      handle: ({ params: { userId: user, keyName }, shown }) => {
+        checkFieldName(keyName);
+        const userId = known(user);
+        shown.key(`user:${userId}`);
+        const value = db.read((snapshot) => profiles.field(snapshot, userId, keyName));
+        if (value === undefined) throw matrixError.notFound('The profile has no such field');
+        return { [keyName]: value };
+      },
+    }),
+    route({
+      method: 'PUT',
+      path: `${profile}/:keyName`,
+      aliases: [`${unstable}/:keyName`],
+      auth: 'guest',
+      rate: 'write',
+      refuseSuspended: true,
+      body: jsonObject,
+      handle: ({ requester, params: { userId, keyName }, body }) => {
+        const owner = ownerOf(requester, userId, keyName);
+        checkFieldName(keyName);
+        const value = memberOf(body, keyName);
+        if (value === undefined) throw matrixError.missingParam(`Missing: ${keyName}`);
+        return change(parts, owner, keyName, (tx) => profiles.set(tx, owner, keyName, value));
+      },
+    }),
+    route({
+      method: 'DELETE',
+      path: `${profile}/:keyName`,
+      aliases: [`${unstable}/:keyName`],
+      auth: 'guest',
+      rate: 'write',
+      refuseSuspended: true,
+      handle: ({ requester, params: { userId, keyName } }) => {
+        const owner = ownerOf(requester, userId, keyName);
+        return change(parts, owner, keyName, (tx) => profiles.delete(tx, owner, keyName));
+      },
+    }),
+  ];
+}
+
+/** Makes a change; a new name or avatar then goes into every joined room, and to who sees the user's presence. */
+async function change(
+  { db, memberEvents, presence }: ProfileRouteParts,
+  userId: UserId,
+  field: string,
+  apply: (tx: Tx) => boolean,
+): Promise<object> {
+  const follow = await db.write((tx) => {
+    const changed = apply(tx) && memberFields.has(field);
+    if (changed) memberEvents.require(tx, userId, 'profile');
+    return changed;
+  });
+  if (follow) {
+    await memberEvents.run(userId, 'profile');
+    presence.profileChanged(userId);
+  }
+  return {};
+}
