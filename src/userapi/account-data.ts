@@ -94,12 +94,6 @@ export class AccountData {
     this.put(tx, userId, roomId, 'm.tag', { tags });
   }
 
-  /** Tags of a room that was upgraded go along to its successor. */
-  copyTags(tx: Tx, userId: UserId, from: RoomId, to: RoomId): void {
-    const tags = this.tags(tx, userId, from);
-    if (Object.keys(tags).length > 0) this.put(tx, userId, to, 'm.tag', { tags });
-  }
-
   /** C-S API §Invite permission: `m.invite_permission_config` with `default_action: block`. */
   blocksInvites(snapshot: Snapshot, userId: UserId): boolean {
     const text = this.get(snapshot, userId, null, 'm.invite_permission_config');

@@ -48,7 +48,6 @@ export type { Passwords } from './passwords.ts';
 export type { Presence, PresenceState } from './presence.ts';
 export { checkFieldName, type Profiles } from './profiles.ts';
 export type { Receipts } from './receipts.ts';
-export { createRoomUsers } from './room-users.ts';
 export type { RegistrationTokens } from './registration-tokens.ts';
 export { checkedPassword, type OperatorWish, type Registration, type RegistrationWish } from './registration.ts';
 export { newOpaqueId } from './secrets.ts';
