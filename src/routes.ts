@@ -1,16 +1,28 @@
 /** Every row that the server serves, by area. */
+import { adminRegisterRoutes } from './admin/register.ts';
 import { accountRoutes } from './clientapi/routes/account.ts';
+import { accountDataRoutes } from './clientapi/routes/account-data.ts';
 import { capabilityRoutes } from './clientapi/routes/capabilities.ts';
+import { dehydratedRoutes } from './clientapi/routes/dehydrated.ts';
 import { deviceRoutes } from './clientapi/routes/devices.ts';
 import { directoryAliasRoutes } from './clientapi/routes/directory-aliases.ts';
+import { filterRoutes } from './clientapi/routes/filters.ts';
+import { keyBackupRoutes } from './clientapi/routes/key-backup.ts';
+import { keyRoutes } from './clientapi/routes/keys.ts';
+import { keysChangesRoutes } from './clientapi/routes/keys-changes.ts';
 import { membershipRoutes } from './clientapi/routes/membership.ts';
+import { presenceRoutes } from './clientapi/routes/presence.ts';
+import { profileRoutes } from './clientapi/routes/profile.ts';
 import { pushRuleRoutes } from './clientapi/routes/push-rules.ts';
+import { receiptRoutes } from './clientapi/routes/receipts.ts';
 import { registerRoutes } from './clientapi/routes/register.ts';
 import { roomCreateRoutes } from './clientapi/routes/rooms-create.ts';
 import { roomSendRoutes } from './clientapi/routes/rooms-send.ts';
 import { roomStateRoutes } from './clientapi/routes/rooms-state.ts';
 import { sessionRoutes } from './clientapi/routes/session.ts';
 import { syncRoutes, syncSockets } from './clientapi/routes/sync.ts';
+import { toDeviceRoutes } from './clientapi/routes/to-device.ts';
+import { typingRoutes } from './clientapi/routes/typing.ts';
 import { versionRoutes } from './clientapi/routes/versions.ts';
 import type { Route, SocketRow } from './http/index.ts';
 import type { Modules } from './modules.ts';
@@ -28,6 +40,17 @@ export function allRoutes(modules: Modules): Route[] {
     ...sessionRoutes({ db, limiter, serverName, ...users }),
     ...accountRoutes({ db, ...users }),
     ...deviceRoutes({ db, ...users }),
+    ...keyRoutes({ db, ...users }),
+    ...keysChangesRoutes({ db, rooms, ...users }),
+    ...keyBackupRoutes({ db, ...users }),
+    ...dehydratedRoutes({ db, ...users }),
+    ...toDeviceRoutes({ db, ...users }),
+    ...accountDataRoutes({ db, push, ...users }),
+    ...profileRoutes({ db, ...users }),
+    ...filterRoutes({ db, ...users }),
+    ...presenceRoutes({ db, rooms, ...users }),
+    ...typingRoutes({ db, rooms, ...users }),
+    ...receiptRoutes({ db, rooms, ...users }),
     ...roomCreateRoutes({ db, rooms, perform }),
     ...roomSendRoutes({ db, rooms, perform }),
     ...roomStateRoutes({ db, rooms, clock, ignoredUsers }),
@@ -35,6 +58,7 @@ export function allRoutes(modules: Modules): Route[] {
     ...directoryAliasRoutes({ db, rooms, perform, serverName }),
     ...pushRuleRoutes({ db, push }),
     ...syncRoutes({ db, sync }),
+    ...adminRegisterRoutes({ sharedSecret: config.registration.sharedSecret, serverName, clock, ...users }),
   ];
 }
 

@@ -129,6 +129,12 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
   const receipts = new Receipts(bus, clock, rooms, accountData);
   const typing = new Typing(db, bus, clock);
   const presence = new Presence(db, bus, clock, config.presence.enabled);
+  // Sending is activity (§Last active ago).
+  bus.addListener((entries) => {
+    for (const { entry } of entries) {
+      if (entry.topic === 'room.event' && accounts.isLocal(entry.sender)) presence.active(entry.sender, undefined);
+    }
+  });
   const read = { accountData, deviceLists, filters, oneTimeKeys, presence, receipts, toDevice, typing };
   const syncData = new SyncData(read);
 

@@ -143,10 +143,13 @@ export class Presence {
     };
   }
 
-  /** The user did something (sent an event, a receipt, typed): whoever was idle is online again (§Idle timeout). */
+  /**
+   * The user did something (sent an event, a receipt, typed): whoever was idle is online again (§Idle timeout). Who is
+   * offline, or wants to look so, stays that.
+   */
   active(userId: UserId, deviceId: string | undefined): void {
-    if (!this.#enabled) return;
-    const user = this.#user(userId);
+    const user = this.#users.get(userId);
+    if (!this.#enabled || user === undefined || user.state === 'offline') return;
     const device = deviceOf(user, deviceId);
     device.heardAt = this.#clock.now();
     device.state = 'online';

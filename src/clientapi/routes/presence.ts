@@ -41,8 +41,7 @@ export function presenceRoutes({ db, rooms, accounts, presence }: PresenceRouteP
         const userId = params.userId as UserId;
         const { exists, visible } = db.read((snapshot) => ({
           exists: accounts.get(snapshot, userId)?.deactivated === false,
-          visible:
-            requester.userId === userId || rooms.sharedRooms(snapshot, requester.userId, userId).length > 0,
+          visible: requester.userId === userId || rooms.sharedRooms(snapshot, requester.userId, userId).length > 0,
         }));
         if (!visible) throw matrixError.forbidden('You are not allowed to see their presence');
         const content = presence.get(userId);
