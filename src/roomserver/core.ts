@@ -7,6 +7,7 @@ import type { EventId, RoomId, ServerName, UserId } from '../matrix/ids.ts';
 import type { RoomEvent } from '../matrix/pdu.ts';
 import type { Position, Snapshot, Tx } from '../storage/index.ts';
 import type {
+  ChildEvent,
   EventNid,
   LocalMembership,
   Membership,
@@ -173,6 +174,8 @@ export interface RoomReader {
     relType: string | undefined,
     eventType: string | undefined,
   ): EventNid[];
+  /** The same for all relation types, with what tells which of them to load. */
+  children(snapshot: Snapshot, room: RoomNid, eventId: string): ChildEvent[];
   /** The transaction id with which this device sent the event. */
   transactionId(snapshot: Snapshot, event: EventNid, deviceId: string): string | undefined;
 }

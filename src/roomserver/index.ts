@@ -20,7 +20,6 @@ export {
   type ClientViewOptions,
 } from './query/client-event.ts';
 export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
-export { currentAuthState, currentContent, currentLevels } from './query/room-auth.ts';
 export type * from './types.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';
 export { verifyRoomserver } from './verify/index.ts';

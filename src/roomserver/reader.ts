@@ -1,13 +1,13 @@
 /** The reading half of the roomserver's inside: `RoomReader` over the stores. Nothing here keeps state of its own. */
-import type { ServerName } from '../matrix/ids.ts';
+import type { ServerName, UserId } from '../matrix/ids.ts';
 import { strippedStateFields } from '../matrix/stored-event.ts';
 import type { Snapshot } from '../storage/index.ts';
 import type { RoomReader } from './core.ts';
 import type { Block } from './state/blocks.ts';
 import { entriesOf } from './state/snapshots.ts';
-import { relatingNids, transactionOf } from './storage/annotations.ts';
+import { childRows, relatingNids, transactionOf } from './storage/annotations.ts';
 import { comparePlaces } from './storage/events.ts';
-import { types as knownTypes } from './storage/nids.ts';
+import { eventIdFrom, types as knownTypes } from './storage/nids.ts';
 import { type Stores, currentEventNid, stateEventNid } from './stores.ts';
 import type { EventNid, LocalMembership, StateEntry, StateKeyNid, StoredEvent, TypeNid } from './types.ts';
 import { visibleTo } from './visibility.ts';
@@ -39,6 +39,15 @@ export function roomReader(stores: Stores): RoomReader {
         .flatMap(({ nid, place }) => (place === undefined ? [] : [{ nid, place }]))
         .sort((a, b) => comparePlaces(b.place, a.place))
         .map(({ nid }) => nid),
+    children: (snapshot, room, eventId) =>
+      childRows(snapshot, eventId, room).map((row) => ({
+        event: row.nid as EventNid,
+        eventId: eventIdFrom(row.event_id),
+        relType: row.rel_type,
+        type: stores.types.text(snapshot, row.type as TypeNid),
+        sender: stores.keys.text(snapshot, row.sender as StateKeyNid) as UserId,
+        originServerTs: row.ts,
+      })),
     transactionId: transactionOf,
   };
 }

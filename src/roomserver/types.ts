@@ -93,6 +93,16 @@ export interface LocalMembership {
   readonly forgotten: boolean;
 }
 
+/** An event that relates to another one: stands in the timeline, not redacted. */
+export interface ChildEvent {
+  readonly event: EventNid;
+  readonly eventId: EventId;
+  readonly relType: string;
+  readonly type: string;
+  readonly sender: UserId;
+  readonly originServerTs: number;
+}
+
 /** What a local user or the server wants to put into a room. */
 export interface ProtoEvent {
   readonly type: string;

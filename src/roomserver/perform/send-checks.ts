@@ -1,6 +1,6 @@
 /** What the sender's own server checks of an event's content before it is sent. */
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
-import { type EventId, type UserId, parseRoomAlias } from '../../matrix/ids.ts';
+import { type UserId, parseRoomAlias } from '../../matrix/ids.ts';
 import { type JsonObject, type JsonValue, asString, memberOf } from '../../matrix/json.ts';
 import type { Snapshot } from '../../storage/index.ts';
 import type { RoomReader } from '../core.ts';
@@ -44,10 +44,13 @@ function checkAnnotation(
   key: string,
   sender: UserId,
 ): void {
-  for (const nid of rooms.relatingEvents(snapshot, room.nid, target as EventId, 'm.annotation', type)) {
+  const same = rooms
+    .children(snapshot, room.nid, target)
+    .filter((child) => child.relType === 'm.annotation' && child.type === type && child.sender === sender);
+  for (const { event: nid } of same) {
     const event = rooms.event(snapshot, nid);
-    if (event?.sender !== sender || event.redactedBy !== 0) continue;
-    if (memberOf(memberOf(contentOf(event), 'm.relates_to'), 'key') === key) throw matrixError.duplicateAnnotation();
+    const relation = event === undefined ? undefined : memberOf(contentOf(event), 'm.relates_to');
+    if (memberOf(relation, 'key') === key) throw matrixError.duplicateAnnotation();
   }
 }
 

@@ -6,7 +6,7 @@ import type { UserId } from '../../matrix/ids.ts';
 import { asString, isJsonObject, memberOf } from '../../matrix/json.ts';
 import type { Snapshot } from '../../storage/index.ts';
 import type { RoomReader } from '../core.ts';
-import type { StoredEvent } from '../types.ts';
+import type { ChildEvent, EventNid, StoredEvent } from '../types.ts';
 import { type Bundle, clientEvent, clientView, contentOf } from './client-event.ts';
 
 export interface BundleOptions {
@@ -31,6 +31,9 @@ export function createBundle(snapshot: Snapshot, rooms: RoomReader, options: Bun
   return (event) => bundler.relations(event);
 }
 
+/** Up to this many children of one relation type are each checked for visibility. */
+const checkedChildren = 200;
+
 class Bundler {
   readonly #snapshot: Snapshot;
   readonly #rooms: RoomReader;
@@ -43,51 +46,50 @@ class Bundler {
   }
 
   relations(event: StoredEvent): string | undefined {
-    // Most events have no children at all: one look-up says so.
-    if (this.#rooms.relatingEvents(this.#snapshot, event.room, event.eventId, undefined, undefined).length === 0) {
-      return undefined;
-    }
-    const parts = [this.#replacement(event), this.#references(event), this.#thread(event)];
+    const children = this.#rooms
+      .children(this.#snapshot, event.room, event.eventId)
+      .filter(({ sender }) => !this.#options.ignored.has(sender));
+    // Most events have no children at all.
+    if (children.length === 0) return undefined;
+    const of = (relType: string): ChildEvent[] => children.filter((child) => child.relType === relType);
+    const parts = [
+      this.#replacement(event, of('m.replace')),
+      this.#references(of('m.reference')),
+      this.#thread(event, of('m.thread')),
+    ];
     const text = parts.filter((part) => part !== undefined).join(',');
     return text === '' ? undefined : `{${text}}`;
   }
 
-  /** Children that this user may see and that still relate: not redacted, not by ignored users, newest first. */
-  #children(event: StoredEvent, relType: string, type?: string): StoredEvent[] {
-    const children: StoredEvent[] = [];
-    for (const nid of this.#rooms.relatingEvents(this.#snapshot, event.room, event.eventId, relType, type)) {
-      const child = this.#rooms.event(this.#snapshot, nid);
-      if (child === undefined || child.place === undefined || child.redactedBy !== 0) continue;
-      if (child.room === event.room && !this.#options.ignored.has(child.sender)) children.push(child);
-    }
-    return this.#rooms.visibleTo(this.#snapshot, this.#options.userId, children);
-  }
-
   /** "The most recent valid replacement event", by `origin_server_ts`, then by event id. */
-  #replacement(event: StoredEvent): string | undefined {
+  #replacement(event: StoredEvent, edits: readonly ChildEvent[]): string | undefined {
     // "If the original event is redacted, any m.replace relationship should not be bundled with it."
-    if (event.redactedBy !== 0 || event.stateKey !== null) return undefined;
-    let latest: StoredEvent | undefined;
-    for (const edit of this.#children(event, 'm.replace', event.type)) {
-      if (edit.sender !== event.sender || edit.stateKey !== null || (latest && !isLater(edit, latest))) continue;
+    if (edits.length === 0 || event.redactedBy !== 0) return undefined;
+    // An edit cannot be edited.
+    if (relationIn(contentOf(event))?.relType === 'm.replace') return undefined;
+    const own = edits.filter(({ sender, type }) => sender === event.sender && type === event.type).sort(byTime);
+    for (const { event: nid } of own) {
+      const edit = this.#visible(nid);
+      if (edit === undefined || edit.stateKey !== null) continue;
       // An encrypted replacement has its new content where only clients can look.
-      const plain = event.type !== 'm.room.encrypted';
-      if (!plain || isJsonObject(memberOf(contentOf(edit), 'm.new_content'))) latest = edit;
+      const valid = event.type === 'm.room.encrypted' || isJsonObject(memberOf(contentOf(edit), 'm.new_content'));
+      if (valid) return `"m.replace":${this.#client(edit)}`;
     }
-    if (latest === undefined || relationIn(contentOf(event))?.relType === 'm.replace') return undefined;
-    return `"m.replace":${this.#client(latest)}`;
+    return undefined;
   }
 
-  #references(event: StoredEvent): string | undefined {
-    const ids = this.#children(event, 'm.reference').map(({ eventId }) => `{"event_id":${JSON.stringify(eventId)}}`);
+  #references(children: readonly ChildEvent[]): string | undefined {
+    const ids = this.#allVisible(children).map(({ eventId }) => `{"event_id":${JSON.stringify(eventId)}}`);
     return ids.length === 0 ? undefined : `"m.reference":{"chunk":[${ids.reverse().join(',')}]}`;
   }
 
-  #thread(event: StoredEvent): string | undefined {
-    const children = this.#children(event, 'm.thread');
-    const [latest] = children;
+  #thread(event: StoredEvent, all: readonly ChildEvent[]): string | undefined {
     // Threads do not nest: an event with a relation is no thread root.
-    if (latest === undefined || relationIn(contentOf(event)) !== undefined) return undefined;
+    if (all.length === 0 || relationIn(contentOf(event)) !== undefined) return undefined;
+    const children = this.#allVisible(all);
+    let latest: StoredEvent | undefined;
+    for (const { event: nid } of children) if ((latest = this.#visible(nid)) !== undefined) break;
+    if (latest === undefined) return undefined;
     const { userId } = this.#options;
     const participated = event.sender === userId || children.some(({ sender }) => sender === userId);
     const summary = `"count":${children.length},"current_user_participated":${participated}`;
@@ -96,11 +98,28 @@ class Bundler {
     return `"m.thread":{"latest_event":${this.#client(latest, bundled)},${summary}}`;
   }
 
+  #visible(nid: EventNid): StoredEvent | undefined {
+    const event = this.#rooms.event(this.#snapshot, nid);
+    if (event === undefined || !this.#rooms.mayView(this.#snapshot, this.#options.userId, event)) return undefined;
+    return event;
+  }
+
+  /** Those that the user may see; of very many, whose number is approximate anyway, not each is looked at. */
+  #allVisible(children: readonly ChildEvent[]): readonly ChildEvent[] {
+    if (children.length > checkedChildren) return children;
+    const events = children.flatMap(({ event }) => this.#rooms.event(this.#snapshot, event) ?? []);
+    const visible = this.#rooms.visibleTo(this.#snapshot, this.#options.userId, events);
+    if (visible.length === children.length) return children;
+    const nids = new Set(visible.map(({ nid }) => nid));
+    return children.filter(({ event }) => nids.has(event));
+  }
+
   #client(event: StoredEvent, bundle?: Bundle): string {
     const { userId, deviceId, now } = this.#options;
     return clientEvent(this.#snapshot, this.#rooms, event, clientView({ userId, deviceId, now, bundle }));
   }
 }
 
-const isLater = (one: StoredEvent, other: StoredEvent): boolean =>
-  one.originServerTs === other.originServerTs ? one.eventId > other.eventId : one.originServerTs > other.originServerTs;
+/** Newest first. */
+const byTime = (one: ChildEvent, other: ChildEvent): number =>
+  other.originServerTs - one.originServerTs || (one.eventId < other.eventId ? 1 : -1);

@@ -3,7 +3,7 @@
  * are kept by id, because they may come later than what names them.
  */
 import { sql, type Snapshot, type Tx } from '../../storage/index.ts';
-import type { EventNid } from '../types.ts';
+import type { EventNid, RoomNid } from '../types.ts';
 import { type StoredId, storedId } from './nids.ts';
 
 interface Texts {
@@ -32,6 +32,25 @@ const insertRelation = sql<[parent: StoredId, relType: string, child: number]>(
 const selectRelating = sql<[parent: StoredId], { child: number }>('SELECT child FROM room_relations WHERE parent = ?');
 const selectRelatingOf = sql<[parent: StoredId, relType: string], { child: number }>(
   'SELECT child FROM room_relations WHERE parent = ? AND rel_type = ?',
+);
+interface ChildRow {
+  readonly nid: number;
+  readonly event_id: StoredId;
+  readonly rel_type: string;
+  readonly type: number;
+  readonly sender: number;
+  readonly ts: number;
+  readonly slot: number;
+  readonly live: number;
+  readonly depth: number;
+}
+const selectAnyRelating = sql<[parent: StoredId], { child: number }>(
+  'SELECT child FROM room_relations WHERE parent = ? LIMIT 1',
+);
+const selectChildren = sql<[parent: StoredId, room: number], ChildRow>(
+  `SELECT e.nid, e.event_id, r.rel_type, e.type, e.sender, e.ts, e.slot, e.live, e.depth
+   FROM room_relations r CROSS JOIN room_events e ON e.nid = r.child
+   WHERE r.parent = ? AND e.room = ? AND e.redacted_by = 0 AND e.slot IS NOT NULL`,
 );
 const insertTransaction = sql<[event: number, device: string, transactionId: string]>(
   'INSERT INTO room_transactions (event, device, transaction_id) VALUES (?, ?, ?)',
@@ -69,6 +88,16 @@ export const relatingNids = (snapshot: Snapshot, parent: string, relType?: strin
   const rows = relType === undefined ? snapshot.all(selectRelating, id) : snapshot.all(selectRelatingOf, id, relType);
   return rows.map((row) => row.child as EventNid);
 };
+
+/** What relates to an event in its room and stands in the timeline unredacted, newest first. */
+export function childRows(snapshot: Snapshot, parent: string, room: RoomNid): ChildRow[] {
+  const id = storedId(parent);
+  // Most events have no children: this look-up costs a twentieth of the join that finds none.
+  if (snapshot.get(selectAnyRelating, id) === undefined) return [];
+  return snapshot
+    .all(selectChildren, id, room)
+    .sort((a, b) => b.slot - a.slot || b.live - a.live || b.depth - a.depth || b.nid - a.nid);
+}
 
 export const addTransaction = (tx: Tx, event: EventNid, device: string, transactionId: string): void =>
   void tx.run(insertTransaction, event, device, transactionId);
