@@ -1,4 +1,8 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
+import { keyPairFromSeed } from '../../src/matrix/crypto/ed25519.ts';
+import type { JsonObject } from '../../src/matrix/json.ts';
+import { signJson } from '../../src/matrix/signing.ts';
+import { encodeBase64 } from '../../src/util/bytes.ts';
 import { roomPath, startRoomServer, type Actor, type RoomServer } from '../support/rooms.ts';
 
 let server: RoomServer;
@@ -166,6 +170,37 @@ describe('inviting', () => {
     expect(await outcome(alice, roomId, 'invite', {})).toEqual([400, 'M_MISSING_PARAM']);
     const threepid = { id_server: 'id.example', id_access_token: 't', medium: 'email', address: 'a@b.c' };
     expect(await outcome(alice, roomId, 'invite', threepid)).toEqual([403, 'M_THREEPID_DENIED']);
+  });
+});
+
+describe('third-party invites', () => {
+  const seed = new Uint8Array(32).fill(9);
+
+  const invitedRoom = async (token: string): Promise<string> => {
+    const publicKey = encodeBase64(keyPairFromSeed(seed).publicKey);
+    const roomId = await alice.createRoom();
+    const content = { display_name: 'b...@e...', public_key: publicKey, key_validity_url: 'https://id.example' };
+    await alice.setState(roomId, 'm.room.third_party_invite', content, token);
+    return roomId;
+  };
+  const signed = (user: Actor, token: string): JsonObject => {
+    const block = { mxid: user.userId, sender: alice.userId, token };
+    return signJson(block, 'id.example', 'ed25519:0', keyPairFromSeed(seed));
+  };
+
+  test('are redeemed by a signature of their key', async () => {
+    const roomId = await invitedRoom('abc');
+    await bob.change(roomId, 'join', { third_party_signed: signed(bob, 'abc') });
+    expect(await membership(roomId, bob)).toBe('join');
+  });
+
+  test('are not redeemed by other tokens, users or keys', async () => {
+    const roomId = await invitedRoom('abc');
+    const join = (third_party_signed: JsonObject) => outcome(bob, roomId, 'join', { third_party_signed });
+    expect(await join(signed(bob, 'other'))).toEqual([403, 'M_FORBIDDEN']);
+    expect(await join(signed(carol, 'abc'))).toEqual([403, 'M_FORBIDDEN']);
+    expect(await join({ ...signed(bob, 'abc'), extra: 1 })).toEqual([403, 'M_FORBIDDEN']);
+    expect(await join({ mxid: bob.userId })).toEqual([400, 'M_BAD_JSON']);
   });
 });
 
