@@ -1,13 +1,8 @@
 /** What an error tells the outside: a MatrixError its own JSON, everything else an id and no text. */
 import { MatrixError, matrixError } from '../matrix/errors.ts';
+import { CommitError, isStorageFull } from '../storage/index.ts';
 import type { Logger } from '../util/log.ts';
 import { Reply } from './route.ts';
-
-const hasCode = (error: unknown, pattern: RegExp): boolean =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' && pattern.test(error.code);
-
-/** True for writes that were refused because the disk is full. */
-export const isStorageFull = (error: unknown): boolean => hasCode(error, /^(SQLITE_FULL|ENOSPC|EDQUOT)$/);
 
 /** The answer to a request that ended in `error`; faults of our own are logged with the request's id. */
 export function errorReply(error: unknown, requestId: string, log: Logger): Reply {
@@ -20,6 +15,10 @@ export function errorReply(error: unknown, requestId: string, log: Logger): Repl
     return new Reply(503, full.toJSON(), { 'Retry-After': '30' });
   }
   log.error({ request: requestId, err: error }, 'a request failed');
+  if (error instanceof CommitError) {
+    const again = matrixError.unknown(`The change could not be stored, logged as ${requestId}; it may be tried again`);
+    return new Reply(503, again.toJSON(), { 'Retry-After': '1' });
+  }
   return new Reply(500, matrixError.unknown(`Internal error, logged as ${requestId}`).toJSON());
 }
 

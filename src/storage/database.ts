@@ -6,26 +6,16 @@
  * meanwhile, and `write` resolves after it. Three heads: committed (`head`), durable (`whenDurable`), visible (what a
  * reader sees: the committed one, while its reply waits for the disk as far as it shows something new).
  */
-import { closeSync, fdatasync, openSync } from 'node:fs';
-import { Connection, type RunResult, type Snapshot } from './connection.ts';
+import type { Logger } from '../util/log.ts';
+import type { Measure } from '../util/metrics.ts';
+import { Checkpointer } from './checkpoint.ts';
+import { Connection, type Snapshot } from './connection.ts';
+import { Durability, Shown } from './durability.ts';
+import { CommitError } from './errors.ts';
+import { databaseMeasures, type Counters } from './measures.ts';
 import { Sequence, type Position } from './sequence.ts';
-import { sql, type SqlStatement, type SqlValue } from './statement.ts';
-
-/** A write handle. Valid only inside the synchronous callback that received it. */
-export interface Tx extends Snapshot {
-  run<P extends readonly SqlValue[]>(statement: SqlStatement<P, unknown>, ...params: P): RunResult;
-  /** The next Position; void when the unit fails. */
-  nextPosition(): Position;
-  /** In-memory effects: runs once the group has committed (visible to readers, maybe not yet on disk). */
-  afterCommit(effect: () => void): void;
-  /** Effects that leave the process (wake-ups, sends): runs once the commit is on disk. */
-  afterDurable(effect: () => void): void;
-  /**
-   * Names something whose visible value this unit changes (`room:1`, `user:@a:b`): a reply that shows it waits until
-   * this commit is on disk.
-   */
-  touch(key: string): void;
-}
+import { sql } from './statement.ts';
+import { GroupTx, updateReservation, type Tx } from './transaction.ts';
 
 /** A unit of work may not be asynchronous: no `await` ever sits inside a transaction. */
 export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T;
@@ -47,11 +37,16 @@ export interface DatabaseOptions {
   readonly cacheKib?: number;
   /** Called when the disk can no longer be trusted (a failed fsync): the process must end. */
   readonly onFatal: (error: Error) => void;
+  readonly log?: Logger;
 }
 
 /** Work done in one group before it commits and gives the loop a turn, in ms. */
 const groupBudgetMs = 12;
-const updateReservation = sql<[bound: number]>('UPDATE kernel_sequence SET reserved = ? WHERE id = 1');
+const begin = sql('BEGIN IMMEDIATE');
+const commit = sql('COMMIT');
+const openUnit = sql('SAVEPOINT unit');
+const keepUnit = sql('RELEASE unit');
+const undoUnit = sql('ROLLBACK TO unit');
 const selectReservation = sql<[], { reserved: number }>('SELECT reserved FROM kernel_sequence WHERE id = 1');
 
 export class Database {
@@ -61,6 +56,8 @@ export class Database {
   readonly #idleReaders: Connection[] = [];
   readonly #sequence: Sequence;
   readonly #durability: Durability;
+  readonly #checkpointer: Checkpointer;
+  readonly #counters: Counters = { commits: 0, units: 0, failedUnits: 0, failedCommits: 0, largestGroup: 0 };
   #queue: Unit[] = [];
   #scheduled = false;
   #holds = 0;
@@ -73,7 +70,8 @@ export class Database {
     this.#sequence = new Sequence(writer.get(selectReservation)?.reserved ?? 0);
     this.#reserveNow();
     this.#reader = new Connection(options.path, { readonly: true, cacheKib: options.cacheKib ?? 8192 });
-    this.#durability = new Durability(`${options.path}-wal`, options.onFatal);
+    this.#durability = new Durability(`${options.path}-wal`, this.head, options.onFatal);
+    this.#checkpointer = new Checkpointer(options.path, () => this.hold(), options.log);
   }
 
   /** The highest Position given out: every Position up to it is committed or void whenever no callback is running. */
@@ -119,10 +117,13 @@ export class Database {
     }
   }
 
-  /** A Position for something that lives in memory only (typing, presence). */
+  /**
+   * A Position for something that lives in memory only (typing, presence); visible at once.
+   * @throws Error when the disk has been full for so long that no Position is left
+   */
   nextEphemeralPosition(): Position {
-    if (this.#sequence.low) void this.write(() => undefined).catch(() => undefined);
-    return this.#sequence.next();
+    if (this.#sequence.low && this.#queue.length === 0) void this.write(() => undefined).catch(() => undefined);
+    return this.#sequence.nextVisible();
   }
 
   /** What a reply shows, to be noted while it is composed. */
@@ -147,9 +148,15 @@ export class Database {
     };
   }
 
+  /** What is counted here, for the metrics. */
+  get measures(): readonly Measure[] {
+    return databaseMeasures(this, this.#counters, this.#durability, this.#checkpointer);
+  }
+
   /** Commits what waits, puts it on disk, checkpoints and closes. */
   async close(): Promise<void> {
-    while (this.#queue.length > 0) await this.write(() => undefined);
+    await this.#checkpointer.close();
+    while (this.#queue.length > 0) await this.write(() => undefined).catch(() => undefined);
     this.#closed = true;
     await this.flushed();
     await this.#durability.close();
@@ -176,7 +183,7 @@ export class Database {
     const taken: Unit[] = [];
     const reservedBefore = this.#sequence.reservedBound;
     try {
-      this.#writer.exec('BEGIN IMMEDIATE');
+      this.#writer.run(begin);
       if (this.#sequence.low) tx.reserve();
       while (this.#queue.length > 0 && (taken.length === 0 || performance.now() - started < groupBudgetMs)) {
         const unit = this.#queue.shift();
@@ -184,37 +191,66 @@ export class Database {
         taken.push(unit);
         this.#runUnit(tx, unit, finished);
       }
-      this.#writer.exec('COMMIT');
+      this.#writer.run(commit);
     } catch (error) {
-      if (this.#writer.raw.inTransaction) this.#writer.exec('ROLLBACK');
       this.#sequence.restore(reservedBefore);
-      for (const { unit } of finished) unit.reject(error);
-      const last = taken.at(-1);
-      if (last !== undefined && !finished.some(({ unit }) => unit === last)) last.reject(error);
-      return;
+      return this.#failGroup(taken, error);
     }
-    const commit = this.#durability.commit(this.head, tx.touched);
-    for (const effect of tx.committed) effect();
-    void this.#durability.wait(commit).then(() => {
-      for (const effect of tx.durable) effect();
-      for (const { unit, value } of finished) unit.resolve(value);
-    });
+    this.#settleGroup(tx, finished);
   }
 
   #runUnit(tx: GroupTx, unit: Unit, finished: Finished[]): void {
     const mark = tx.mark();
-    this.#writer.exec('SAVEPOINT unit');
+    this.#writer.run(openUnit);
     try {
       const value = unit.work(tx);
-      this.#writer.exec('RELEASE unit');
+      this.#writer.run(keepUnit);
       finished.push({ unit, value });
     } catch (error) {
       // A full disk may have rolled the whole transaction back: then no unit of the group stands.
       if (!this.#writer.raw.inTransaction) throw error;
-      this.#writer.exec('ROLLBACK TO unit');
-      this.#writer.exec('RELEASE unit');
+      this.#writer.run(undoUnit);
+      this.#writer.run(keepUnit);
       tx.rollbackTo(mark);
+      this.#counters.failedUnits += 1;
       unit.reject(error);
+    }
+  }
+
+  /** Nothing of the group stands. Units that failed by themselves have their own error already. */
+  #failGroup(taken: readonly Unit[], cause: unknown): void {
+    if (this.#writer.raw.inTransaction) this.#writer.exec('ROLLBACK');
+    this.#counters.failedCommits += 1;
+    const error = new CommitError(cause);
+    // Without a transaction to put them in, those that wait have no better chance.
+    for (const unit of taken.length > 0 ? taken : this.#queue.splice(0)) unit.reject(error);
+  }
+
+  /** The group is committed: its effects in memory are due now, the others once it is on disk. */
+  #settleGroup(tx: GroupTx, finished: readonly Finished[]): void {
+    this.#counters.commits += 1;
+    this.#counters.units += finished.length;
+    this.#counters.largestGroup = Math.max(this.#counters.largestGroup, finished.length);
+    const bound = this.#sequence.reservedBound;
+    const number = this.#durability.commit(this.head, tx.touched);
+    // A group so large that it used up the reservation on disk: nobody may see its Positions before its own is there.
+    if (this.#sequence.unsettled) this.#durability.syncNow();
+    this.#effects(tx.committed);
+    this.#durability.sync();
+    void this.#durability.wait(number).then(() => {
+      this.#sequence.settle(bound);
+      this.#effects(tx.durable);
+      for (const { unit, value } of finished) unit.resolve(value);
+      this.#checkpointer.committed(finished.length, this.#durability.walBytes);
+    });
+  }
+
+  /** An effect that throws leaves memory and disk apart: only a restart brings them together. */
+  #effects(effects: readonly (() => void)[]): void {
+    try {
+      for (const effect of effects) effect();
+    } catch (error) {
+      this.#options.onFatal(new Error('an effect of a commit failed', { cause: error }));
     }
   }
 
@@ -224,174 +260,6 @@ export class Database {
     // One fsync at start: the block must be on disk before the first Position of it is shown to anyone.
     this.#writer.raw.pragma('wal_checkpoint(FULL)');
     this.#sequence.reserve(bound);
-  }
-}
-
-interface Mark {
-  readonly committed: number;
-  readonly durable: number;
-}
-
-class GroupTx implements Tx {
-  readonly #connection: Connection;
-  readonly #sequence: Sequence;
-  readonly committed: (() => void)[] = [];
-  readonly durable: (() => void)[] = [];
-  readonly touched = new Set<string>();
-
-  constructor(connection: Connection, sequence: Sequence) {
-    this.#connection = connection;
-    this.#sequence = sequence;
-  }
-
-  get<P extends readonly SqlValue[], R>(statement: SqlStatement<P, R>, ...params: P): R | undefined {
-    return this.#connection.get(statement, ...params);
-  }
-
-  all<P extends readonly SqlValue[], R>(statement: SqlStatement<P, R>, ...params: P): R[] {
-    return this.#connection.all(statement, ...params);
-  }
-
-  iterate<P extends readonly SqlValue[], R>(statement: SqlStatement<P, R>, ...params: P): IterableIterator<R> {
-    return this.#connection.iterate(statement, ...params);
-  }
-
-  run<P extends readonly SqlValue[]>(statement: SqlStatement<P, unknown>, ...params: P): RunResult {
-    return this.#connection.run(statement, ...params);
-  }
-
-  nextPosition(): Position {
-    if (this.#sequence.exhausted) this.reserve();
-    return this.#sequence.next();
-  }
-
-  reserve(): void {
-    const bound = this.#sequence.nextReservation;
-    this.#connection.run(updateReservation, bound);
-    this.#sequence.reserve(bound);
-  }
-
-  afterCommit(effect: () => void): void {
-    this.committed.push(effect);
-  }
-
-  afterDurable(effect: () => void): void {
-    this.durable.push(effect);
-  }
-
-  touch(key: string): void {
-    this.touched.add(key);
-  }
-
-  mark(): Mark {
-    return { committed: this.committed.length, durable: this.durable.length };
-  }
-
-  rollbackTo(mark: Mark): void {
-    this.committed.length = mark.committed;
-    this.durable.length = mark.durable;
-  }
-}
-
-/** Which commits are on disk, and who waits for that. Commits are numbered 1, 2, … in this process. */
-class Durability {
-  readonly #walPath: string;
-  readonly #onFatal: (error: Error) => void;
-  readonly #waiters: { readonly commit: number; readonly resolve: () => void }[] = [];
-  readonly #dirty = new Map<string, number>();
-  /** Commits not yet on disk, with the sequence head of each. */
-  #pending: { readonly commit: number; readonly head: number }[] = [];
-  #descriptor: number | undefined;
-  #syncing = false;
-  #committed = 0;
-  #durable = 0;
-
-  constructor(walPath: string, onFatal: (error: Error) => void) {
-    this.#walPath = walPath;
-    this.#onFatal = onFatal;
-  }
-
-  get committed(): number {
-    return this.#committed;
-  }
-
-  commit(head: number, touched: ReadonlySet<string>): number {
-    this.#committed += 1;
-    this.#pending.push({ commit: this.#committed, head });
-    for (const key of touched) this.#dirty.set(key, this.#committed);
-    this.#sync();
-    return this.#committed;
-  }
-
-  wait(commit: number): Promise<void> {
-    if (commit <= this.#durable) return Promise.resolve();
-    return new Promise((resolve) => this.#waiters.push({ commit, resolve }));
-  }
-
-  /** The commit that must be on disk before `position` may be shown; 0: it is already. */
-  commitOfPosition(position: number): number {
-    return this.#pending.find((entry) => entry.head >= position)?.commit ?? 0;
-  }
-
-  commitOfKey(key: string): number {
-    return this.#dirty.get(key) ?? 0;
-  }
-
-  async close(): Promise<void> {
-    await this.wait(this.#committed);
-    if (this.#descriptor !== undefined) closeSync(this.#descriptor);
-  }
-
-  #sync(): void {
-    if (this.#syncing) return;
-    this.#syncing = true;
-    this.#descriptor ??= openSync(this.#walPath, 'r+');
-    const covered = this.#committed;
-    fdatasync(this.#descriptor, (error) => {
-      this.#syncing = false;
-      // After a failed fsync the kernel may have dropped the pages: nothing that follows could be trusted.
-      if (error !== null) return this.#onFatal(error);
-      this.#advance(covered);
-      if (this.#committed > covered) this.#sync();
-    });
-  }
-
-  #advance(commit: number): void {
-    this.#durable = commit;
-    this.#pending = this.#pending.filter((entry) => entry.commit > commit);
-    if (this.#pending.length === 0) this.#dirty.clear();
-    else for (const [key, at] of this.#dirty) if (at <= commit) this.#dirty.delete(key);
-    let settled = 0;
-    for (const waiter of this.#waiters) {
-      if (waiter.commit > commit) break;
-      waiter.resolve();
-      settled += 1;
-    }
-    this.#waiters.splice(0, settled);
-  }
-}
-
-/** Collects what one reply shows, so that it leaves only when all of that is on disk, and at once if it already is. */
-export class Shown {
-  readonly #durability: Durability;
-  #commit = 0;
-
-  constructor(durability: Durability) {
-    this.#durability = durability;
-  }
-
-  /** The reply shows something whose entry has this Position. */
-  position(position: number): void {
-    this.#commit = Math.max(this.#commit, this.#durability.commitOfPosition(position));
-  }
-
-  /** The reply shows the current value of something named as in `Tx.touch`. */
-  key(key: string): void {
-    this.#commit = Math.max(this.#commit, this.#durability.commitOfKey(key));
-  }
-
-  /** Resolves once all that was noted is on disk. */
-  async durable(): Promise<void> {
-    if (this.#commit > 0) await this.#durability.wait(this.#commit);
+    this.#sequence.settle(bound);
   }
 }

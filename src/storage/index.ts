@@ -5,7 +5,10 @@ import { migrate } from './migrate.ts';
 
 export type { Snapshot, RunResult } from './connection.ts';
 export { type DataFolder, type DataFolderFault, openDataFolder } from './data-folder.ts';
-export { Database, Shown, type NotPromise, type Tx } from './database.ts';
+export { Database, type DatabaseOptions, type NotPromise } from './database.ts';
+export { Shown } from './durability.ts';
+export { CommitError, isStorageFull } from './errors.ts';
+export type { Tx } from './transaction.ts';
 export { MigrationError } from './migrate.ts';
 export { asPosition, type Position } from './sequence.ts';
 export { sql, type SqlStatement, type SqlValue } from './statement.ts';
@@ -16,6 +19,9 @@ export function openDatabase(options: DatabaseOptions & { readonly migrations: s
   writer.raw.pragma('page_size = 4096');
   writer.raw.pragma('journal_mode = WAL');
   writer.raw.pragma('synchronous = NORMAL');
+  // Checkpoints are made by a thread of their own; a WAL that a burst made long is cut back when it starts anew.
+  writer.raw.pragma('wal_autocheckpoint = 0');
+  writer.raw.pragma('journal_size_limit = 33554432');
   migrate(writer, options.migrations);
   return new Database(writer, options);
 }

@@ -14,12 +14,16 @@ export const reservationSize = 65_536;
 
 export class Sequence {
   #last: number;
+  /** In force within the transaction that is open, or committed. */
   #reserved: number;
+  /** Known to be on disk. */
+  #durable: number;
 
   /** @param reserved the bound found on disk: everything up to it may have been given out before. */
   constructor(reserved: number) {
     this.#last = reserved;
     this.#reserved = reserved;
+    this.#durable = reserved;
   }
 
   /** The highest Position given out. */
@@ -57,9 +61,26 @@ export class Sequence {
     this.#reserved = bound;
   }
 
+  /** Takes note that `bound` has reached the disk. */
+  settle(bound: number): void {
+    this.#durable = Math.max(this.#durable, bound);
+  }
+
+  /** True when Positions beyond the bound on disk were given out: nobody may see them until it is settled. */
+  get unsettled(): boolean {
+    return this.#last > this.#durable;
+  }
+
+  /** A Position for the transaction that is open; those beyond the bound on disk become visible after it only. */
   next(): Position {
     if (this.exhausted) throw new Error('the Position reservation is used up');
     this.#last += 1;
     return asPosition(this.#last);
+  }
+
+  /** A Position that is visible at once. @throws Error when the disk has taken no reservation for long */
+  nextVisible(): Position {
+    if (this.#last >= this.#durable) throw new Error('no Position is left: the disk takes no reservation');
+    return this.next();
   }
 }

@@ -1,0 +1,20 @@
+/** What goes wrong with a disk, as far as callers can tell it apart. */
+
+const codeOf = (error: unknown): string | undefined =>
+  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+
+/** The group that a unit of work was part of could not be committed: nothing of it stands, and it may be tried again. */
+export class CommitError extends Error {
+  override readonly name = 'CommitError';
+  /** SQLite's code: `SQLITE_FULL`, `SQLITE_BUSY` … */
+  readonly code: string | undefined;
+
+  constructor(cause: unknown) {
+    super('the transaction could not be committed', { cause });
+    this.code = codeOf(cause);
+  }
+}
+
+/** True for writes that were refused because the disk is full: reads go on, and writes do when there is space again. */
+export const isStorageFull = (error: unknown): boolean =>
+  /^(SQLITE_FULL|SQLITE_IOERR_SHMSIZE|ENOSPC|EDQUOT)$/.test(codeOf(error) ?? '');

@@ -1,0 +1,307 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { spawn, spawnSync } from 'node:child_process';
+import { once } from 'node:events';
+import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { createInterface } from 'node:readline';
+import { CommitError, openDatabase, sql, type Database } from '../../src/storage/index.ts';
+import { compileShim } from '../support/shim.ts';
+
+const repository = join(import.meta.dirname, '../..');
+const root = mkdtempSync(join(tmpdir(), 'neurite-storage-'));
+const migrations = join(root, 'migrations');
+let folders = 0;
+
+beforeAll(() => {
+  cpSync(join(repository, 'migrations'), migrations, { recursive: true });
+  writeFileSync(
+    join(migrations, '9999_test.sql'),
+    `CREATE TABLE test_rows (id INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT;
+     CREATE TABLE test_children (parent INTEGER REFERENCES test_rows (id) DEFERRABLE INITIALLY DEFERRED) STRICT;`,
+  );
+});
+afterAll(() => rmSync(root, { recursive: true }));
+
+const newFolder = (): string => {
+  const folder = join(root, `data${++folders}`);
+  cpSync(migrations, join(folder, 'migrations'), { recursive: true });
+  return folder;
+};
+const open = (folder = newFolder()): Database =>
+  openDatabase({
+    path: join(folder, 'test.db'),
+    migrations,
+    onFatal: (error) => {
+      throw error;
+    },
+  });
+
+const insert = sql<[value: string]>('INSERT INTO test_rows (value) VALUES (?)');
+const insertOrphan = sql('INSERT INTO test_children (parent) VALUES (12345)');
+const selectCount = sql<[], { n: number }>('SELECT count(*) AS n FROM test_rows');
+const rowsOf = (db: Database): number => db.read((snapshot) => snapshot.get(selectCount)?.n ?? -1);
+const add = (db: Database, value = 'x'): Promise<number> =>
+  db.write((tx) => {
+    tx.run(insert, value);
+    return tx.nextPosition();
+  });
+
+describe('INVARIANTS 1: what a reader sees', () => {
+  test('a reader sees whole commits, and every Position up to the head is committed or void', async () => {
+    const db = open();
+    const seen: [number, number][] = [];
+    const writes = Array.from({ length: 200 }, (_, index) =>
+      db
+        .write((tx) => {
+          const position = tx.nextPosition();
+          if (index % 7 === 0) throw new Error('void');
+          tx.run(insert, String(position));
+          return position;
+        })
+        .catch(() => 0),
+    );
+    const selectMax = sql<[], { top: string | null }>('SELECT max(cast(value AS INTEGER)) AS top FROM test_rows');
+    const watch = setInterval(() => {
+      const top = Number(db.read((snapshot) => snapshot.get(selectMax)?.top ?? 0));
+      seen.push([top, db.head]);
+    }, 0);
+    const positions = (await Promise.all(writes)).filter((position) => position > 0);
+    clearInterval(watch);
+    expect(new Set(positions).size).toBe(positions.length);
+    expect(positions).toEqual(positions.toSorted((a, b) => a - b));
+    for (const [top, head] of seen) expect(top).toBeLessThanOrEqual(head);
+    expect(Math.max(...positions)).toBeLessThanOrEqual(db.head);
+    await db.close();
+  });
+
+  test('a snapshot stays the same while others write, and its head is that of its turn', async () => {
+    const db = open();
+    await add(db);
+    const headBefore = db.head;
+    const outcome = await db.snapshot(async (snapshot, head) => {
+      await add(db);
+      return { rows: snapshot.get(selectCount)?.n, head, now: rowsOf(db) };
+    });
+    expect(outcome).toEqual({ rows: 1, head: headBefore, now: 2 });
+    await db.close();
+  });
+
+  test('a reply waits for what it shows to be on disk, and for nothing else', async () => {
+    const db = open();
+    const { promise, resolve } = Promise.withResolvers<Record<string, string>>();
+    const isPending = async (wait: Promise<void>): Promise<string> => {
+      let state = 'waits';
+      void wait.then(() => (state = 'leaves'));
+      for (let turn = 0; turn < 10; turn += 1) await Promise.resolve();
+      return state;
+    };
+    const written = db.write((tx) => {
+      tx.run(insert, 'x');
+      tx.touch('room:1');
+      const position = tx.nextPosition();
+      tx.afterCommit(() => {
+        const [byKey, byPosition, other] = [db.shown(), db.shown(), db.shown()];
+        byKey.key('room:1');
+        byPosition.position(position);
+        other.key('room:2');
+        other.position(position - 1);
+        const look = async (): Promise<Record<string, string>> => ({
+          key: await isPending(byKey.durable()),
+          position: await isPending(byPosition.durable()),
+          other: await isPending(other.durable()),
+        });
+        void look().then(resolve);
+      });
+    });
+    expect(await promise).toEqual({ key: 'waits', position: 'waits', other: 'leaves' });
+    await written;
+    const after = db.shown();
+    after.key('room:1');
+    expect(await isPending(after.durable())).toBe('leaves');
+    await db.close();
+  });
+});
+
+describe('INVARIANTS 2: effects after the commit', () => {
+  test('a failing unit fails alone, and its effects never run', async () => {
+    const db = open();
+    const effects: string[] = [];
+    const unit = (name: string, fails: boolean) =>
+      db.write((tx) => {
+        tx.run(insert, name);
+        tx.afterCommit(() => effects.push(`${name} committed`));
+        tx.afterDurable(() => effects.push(`${name} durable`));
+        if (fails) throw new Error(name);
+        return name;
+      });
+    const results = await Promise.allSettled([unit('a', false), unit('b', true), unit('c', false)]);
+    expect(results.map(({ status }) => status)).toEqual(['fulfilled', 'rejected', 'fulfilled']);
+    expect(effects).toEqual(['a committed', 'c committed', 'a durable', 'c durable']);
+    expect(rowsOf(db)).toBe(2);
+    await db.close();
+  });
+
+  test('on a failed COMMIT no effect runs and every unit of the group fails with a retryable error', async () => {
+    const db = open();
+    const effects: string[] = [];
+    const good = db.write((tx) => {
+      tx.run(insert, 'good');
+      tx.afterCommit(() => effects.push('good'));
+      return tx.nextPosition();
+    });
+    const orphan = db.write((tx) => void tx.run(insertOrphan));
+    const results = await Promise.allSettled([good, orphan]);
+    for (const result of results) {
+      expect(result.status === 'rejected' && result.reason).toBeInstanceOf(CommitError);
+    }
+    expect(effects).toEqual([]);
+    expect(rowsOf(db)).toBe(0);
+    const next = await add(db);
+    expect(next).toBeGreaterThan(1);
+    expect(rowsOf(db)).toBe(1);
+    await db.close();
+  });
+
+  test('writes are held and let go', async () => {
+    const db = open();
+    const release = db.hold();
+    const written = add(db);
+    await new Promise((resolve) => setImmediate(resolve));
+    expect([db.queued, rowsOf(db)]).toEqual([1, 0]);
+    release();
+    await written;
+    expect(rowsOf(db)).toBe(1);
+    await db.close();
+  });
+});
+
+describe('no Position is ever given out twice', () => {
+  test('after a unit that took more than was reserved has failed', async () => {
+    const folder = newFolder();
+    const db = open(folder);
+    let highest = 0;
+    const greedy = db.write((tx) => {
+      for (let count = 0; count < 150_000; count += 1) highest = tx.nextPosition();
+      throw new Error('no');
+    });
+    await expect(greedy).rejects.toThrow('no');
+    const next = await add(db);
+    expect(next).toBeGreaterThan(highest);
+    expect(db.nextEphemeralPosition()).toBe(next + 1);
+    await db.close();
+    const again = open(folder);
+    expect(again.head).toBeGreaterThan(next);
+    await again.close();
+  });
+
+  test('within one unit that takes more than was reserved', async () => {
+    const db = open();
+    const last = await db.write((tx) => {
+      let position = 0;
+      for (let count = 0; count < 150_000; count += 1) position = tx.nextPosition();
+      return position;
+    });
+    expect(db.nextEphemeralPosition()).toBe(last + 1);
+    await db.close();
+  });
+
+  test('after SIGKILL', async () => {
+    const folder = newFolder();
+    let highest = 0;
+    let rows = 0;
+    for (let round = 0; round < 5; round += 1) {
+      const child = spawn(process.execPath, [join(repository, 'test/support/storage-child.ts'), 'positions', folder]);
+      const lines = createInterface({ input: child.stdout });
+      const limit = 20 + round * 37;
+      let told = 0;
+      for await (const line of lines) {
+        const { stored, visible, rows: kept } = JSON.parse(line) as Record<'stored' | 'visible' | 'rows', number>;
+        expect(stored).toBeGreaterThan(highest);
+        expect(visible).toBe(stored + 1);
+        if (told === 0) expect(kept).toBeGreaterThan(rows);
+        highest = visible;
+        rows = kept;
+        if (++told === limit) child.kill('SIGKILL');
+      }
+    }
+    const db = open(folder);
+    expect(rowsOf(db)).toBeGreaterThanOrEqual(rows);
+    expect(db.head).toBeGreaterThanOrEqual(highest);
+    await db.close();
+  }, 30_000);
+});
+
+describe('checkpoints', () => {
+  test('the WAL stays bounded under constant load, and nothing is lost', async () => {
+    const folder = newFolder();
+    const db = open(folder);
+    const value = 'x'.repeat(8000);
+    let largest = 0;
+    const writer = async (): Promise<void> => {
+      for (let count = 0; count < 400; count += 1) {
+        await add(db, value);
+        if (count % 20 === 0) largest = Math.max(largest, statSync(join(folder, 'test.db-wal')).size);
+      }
+    };
+    await Promise.all(Array.from({ length: 32 }, writer));
+    // 12,800 rows of 8,000 bytes make 100 MB; the file starts anew some times on the way.
+    expect(largest).toBeLessThan(64 * 1024 * 1024);
+    expect(rowsOf(db)).toBe(12_800);
+    const completed = db.measures.find(({ name }) => name === 'neurite_checkpoints_total');
+    expect(completed?.read()).toBeGreaterThanOrEqual(1);
+    await db.close();
+    expect(existsSync(join(folder, 'test.db-wal'))).toBe(false);
+    const again = open(folder);
+    expect(rowsOf(again)).toBe(12_800);
+    await again.close();
+  }, 60_000);
+});
+
+const library = compileShim('fsync-shim', root);
+const diskLibrary = compileShim('disk-shim', root);
+const runChild = (scenario: string, folder: string, env: Record<string, string>) =>
+  spawnSync(process.execPath, [join(repository, 'test/support/storage-child.ts'), scenario, folder], {
+    env: { ...process.env, ...env },
+    encoding: 'utf8',
+    timeout: 30_000,
+  });
+
+describe('the disk', () => {
+  (library === undefined ? test.skip : test)('a write resolves after the fdatasync that covers it', () => {
+    const folder = newFolder();
+    const log = join(folder, 'calls');
+    const child = runChild('acknowledge', folder, {
+      LD_PRELOAD: library ?? '',
+      SHIM_LOG: log,
+      SHIM_DELAY_US: '2000',
+    });
+    expect([child.status, child.stderr]).toEqual([0, '']);
+    const lines = readFileSync(log, 'utf8').split('\n');
+    for (let marker = 1000; marker < 1100; marker += 1) {
+      const written = lines.indexOf(`W ${marker}`);
+      const begun = lines.indexOf('S', written);
+      const ended = lines.indexOf('E', begun);
+      expect(written).toBeGreaterThan(-1);
+      expect(begun).toBeGreaterThan(written);
+      expect(lines.indexOf(`R ${marker}`)).toBeGreaterThan(ended);
+    }
+  });
+
+  (diskLibrary === undefined ? test.skip : test)('a full disk refuses writes, keeps reads, loses nothing', () => {
+    const folder = newFolder();
+    const env = { LD_PRELOAD: diskLibrary ?? '', SHIM_FULL: join(folder, 'full') };
+    const child = runChild('full', folder, env);
+    expect([child.status, child.stderr]).toEqual([0, '']);
+    expect(JSON.parse(child.stdout)).toEqual(['stored', ['full'], 1, 'number', 'stored', 2]);
+  });
+
+  (diskLibrary === undefined ? test.skip : test)('a failed fsync ends the process and acknowledges nothing', () => {
+    const folder = newFolder();
+    const env = { LD_PRELOAD: diskLibrary ?? '', SHIM_BROKEN: join(folder, 'broken') };
+    const child = runChild('broken', folder, env);
+    expect(child.status).toBe(3);
+    expect(child.stdout).toContain('fatal');
+    expect(child.stdout).not.toContain('acknowledged');
+  });
+});
