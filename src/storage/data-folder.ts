@@ -20,6 +20,9 @@ export interface DataFolderFault {
   readonly message: string;
 }
 
+/** Locks in force: one that nothing refers to would be closed, and so dropped, by the garbage collector. */
+const held = new Set<SqliteDatabase.Database>();
+
 const codeOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 
@@ -61,6 +64,13 @@ export function openDataFolder(path: string, serverName: string): Result<DataFol
     }
     return err({ reason: 'unusable', message: `The data folder ${folder} cannot be used: ${messageOf(error)}.` });
   }
-  const held = lock;
-  return ok({ path: folder, release: () => void held.close() });
+  const taken = lock;
+  held.add(taken);
+  return ok({
+    path: folder,
+    release: () => {
+      taken.close();
+      held.delete(taken);
+    },
+  });
 }

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from '@jest/globals';
-import { spawn } from 'node:child_process';
+import { spawn, type ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -7,12 +7,14 @@ import { join, resolve } from 'node:path';
 import { openDataFolder } from '../../src/storage/index.ts';
 
 const folders: string[] = [];
+const children: ChildProcess[] = [];
 const temporary = (): string => {
   const folder = mkdtempSync(join(tmpdir(), 'neurite-folder-'));
   folders.push(folder);
   return join(folder, 'data');
 };
 afterEach(() => {
+  for (const child of children.splice(0)) child.kill('SIGKILL');
   for (const folder of folders.splice(0)) rmSync(folder, { recursive: true });
 });
 
@@ -56,6 +58,7 @@ test('a data folder belongs to one process, and the lock dies with it', async ()
   const other = spawn(process.execPath, ['--input-type=module-typescript', '--eval', script], {
     stdio: ['ignore', 'pipe', 'inherit'],
   });
+  children.push(other);
   const [first] = (await once(other.stdout, 'data')) as [Buffer];
   expect(first.toString().trim()).toBe('true');
   expect(openDataFolder(path, 'example.org')).toMatchObject({ ok: false, error: { reason: 'in-use' } });
