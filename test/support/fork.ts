@@ -1,7 +1,7 @@
 /** Events on older events: what another server, or a slow network, makes of a room. */
 import { authTypesFor } from '../../src/matrix/auth-types.ts';
 import { buildEvent } from '../../src/matrix/event-builder.ts';
-import type { ServerName } from '../../src/matrix/ids.ts';
+import type { EventId, ServerName } from '../../src/matrix/ids.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
 import type { InputKind, Room, Verdict } from '../../src/roomserver/index.ts';
@@ -14,8 +14,17 @@ export interface ForkProto {
   readonly content: JsonObject;
 }
 
-/** Builds an event whose only prev event is the given one, with the auth events that the state there has. */
-export function eventOn(rooms: TestRooms, room: Room, prevId: string, proto: ForkProto): RoomEvent {
+/**
+ * Builds an event whose only prev event is the given one, with the auth events that the state there has.
+ * @param named the prev event that it names instead
+ */
+export function eventOn(
+  rooms: TestRooms,
+  room: Room,
+  prevId: string,
+  proto: ForkProto,
+  named: EventId = prevId as EventId,
+): RoomEvent {
   return rooms.read((snapshot) => {
     const prev = rooms.core.eventById(snapshot, prevId);
     if (prev === undefined) throw new Error('no such event');
@@ -34,7 +43,7 @@ export function eventOn(rooms: TestRooms, room: Room, prevId: string, proto: For
         content: proto.content,
         room_id: room.roomId,
       },
-      prevEvents: [prev.eventId],
+      prevEvents: [named],
       authEvents,
       depth: prev.depth + 1,
       originServerTs: rooms.time.now++,

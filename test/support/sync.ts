@@ -6,6 +6,8 @@ import { createUserApi, type UserApi } from '../../src/userapi/index.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import type { Composed } from '../../src/syncapi/compose.ts';
 import { createSyncApi, parseSyncToken, type SyncApi, type SyncRequest } from '../../src/syncapi/index.ts';
+import type { Room } from '../../src/roomserver/index.ts';
+import type { Tx } from '../../src/storage/index.ts';
 import { createLogger } from '../../src/util/log.ts';
 import { FakeClock } from './fake-clock.ts';
 import { testConfig } from './http.ts';
@@ -70,7 +72,20 @@ export interface TestSync extends AsyncDisposable {
   readonly lines: string[];
   sync(who: string, options?: SyncOptions): Promise<SyncBody>;
   composeBy(way: 'linear' | 'polylog', who: string, options?: SyncOptions): Promise<SyncBody>;
+  /** Sends a text message; the event id. */
+  say(room: Room, sender: string, body: string, more?: JsonObject): Promise<string>;
+  state(room: Room, sender: string, type: string, content: JsonObject, stateKey?: string): Promise<string>;
+  member(room: Room, sender: string, whom: string, membership: string, more?: JsonObject): Promise<string>;
+  write<T>(work: (tx: Tx) => T): Promise<T>;
 }
+
+/** Bodies of the messages in a timeline, types of its other events. */
+export const bodies = (room: SyncRoom | undefined): unknown[] =>
+  (room?.timeline.events ?? []).map(({ type, content }) => content['body'] ?? type);
+
+/** `type|state_key` of the events of a state section. */
+export const keysOf = (events: Events | undefined): string[] =>
+  (events?.events ?? []).map(({ type, state_key: key }) => `${type}|${key}`).sort();
 
 export const neverAborted = new AbortController().signal;
 
@@ -121,6 +136,16 @@ export function openTestSync(options: TestSyncOptions = {}): TestSync {
       const composed: Composed = await api.engine.composeBy(way, request(who, asked));
       return bodyOf(composed.chunks);
     },
+    say: async (room, sender, body, more = {}) => {
+      const content = { msgtype: 'm.text', body, ...more };
+      return (await rooms.send(room, { type: 'm.room.message', sender, content })).eventId;
+    },
+    state: async (room, sender, type, content, stateKey = '') =>
+      (await rooms.send(room, { type, stateKey, sender, content })).eventId,
+    member: async (room, sender, whom, membership, more = {}) =>
+      (await rooms.send(room, { type: 'm.room.member', stateKey: whom, sender, content: { membership, ...more } }))
+        .eventId,
+    write: (work) => db.write(work as (tx: Tx) => never),
     [Symbol.asyncDispose]: async () => {
       await users.close();
       await rooms[Symbol.asyncDispose]();

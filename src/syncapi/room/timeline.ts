@@ -53,7 +53,9 @@ export function* readTimeline(pass: Pass, view: RoomView): Compose<Timeline> {
     const visible = new Set(rooms.visibleTo(pass.snapshot, pass.user, batch));
     for (const event of batch) {
       closed ||= event.place?.live === 0;
-      const admitted = visible.has(event) && admits(pass, filter, view, event);
+      // Who was refused, removed or banned is told so, whatever the visibility of that event.
+      const mayView = visible.has(event) || (view.section === 'leave' && event.nid === view.row.event);
+      const admitted = mayView && admits(pass, filter, view, event);
       if (admitted && (closed || events.length === limit)) return timeline(events, true);
       if (admitted) events.push(event);
       if (!closed && rooms.isBehindGap(pass.snapshot, event)) {
