@@ -16,7 +16,7 @@ import { profileRoutes } from './clientapi/routes/profile.ts';
 import { pushRuleRoutes } from './clientapi/routes/push-rules.ts';
 import { receiptRoutes } from './clientapi/routes/receipts.ts';
 import { registerRoutes } from './clientapi/routes/register.ts';
-import { roomCreateRoutes } from './clientapi/routes/rooms-create.ts';
+import { roomCreateRoutes, roomUpgradeRoutes } from './clientapi/routes/rooms-create.ts';
 import { roomSendRoutes } from './clientapi/routes/rooms-send.ts';
 import { roomStateRoutes } from './clientapi/routes/rooms-state.ts';
 import { sessionRoutes } from './clientapi/routes/session.ts';
@@ -52,6 +52,7 @@ export function allRoutes(modules: Modules): Route[] {
     ...typingRoutes({ db, rooms, ...users }),
     ...receiptRoutes({ db, rooms, ...users }),
     ...roomCreateRoutes({ db, rooms, perform }),
+    ...roomUpgradeRoutes({ db, rooms, perform }),
     ...roomSendRoutes({ db, rooms, perform }),
     ...roomStateRoutes({ db, rooms, clock, ignoredUsers }),
     ...membershipRoutes({ db, rooms, perform }),
