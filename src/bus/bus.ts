@@ -27,9 +27,14 @@ const insertEntry = sql<[position: number, topic: string, body: string]>(
 const selectTail = sql<[limit: number], { position: number; topic: string; body: string }>(
   'SELECT position, topic, body FROM bus_log ORDER BY position DESC LIMIT ?',
 );
-const deleteOld = sql<[kept: number]>(
-  `DELETE FROM bus_log WHERE position <= (SELECT position FROM bus_log ORDER BY position DESC LIMIT 1 OFFSET ?)
-   AND position <= coalesce((SELECT min(position) FROM bus_consumers), 9e15)`,
+/** Rows deleted in one unit of work, so that a long backlog never makes a long commit. */
+const trimmedRows = 2000;
+const selectTrimBound = sql<[kept: number], { bound: number | null }>(
+  `SELECT min((SELECT position FROM bus_log ORDER BY position DESC LIMIT 1 OFFSET ?),
+   coalesce((SELECT min(position) FROM bus_consumers), 9007199254740991)) AS bound`,
+);
+const deleteOld = sql<[bound: number, limit: number]>(
+  'DELETE FROM bus_log WHERE position IN (SELECT position FROM bus_log WHERE position <= ? ORDER BY position LIMIT ?)',
 );
 
 export class Bus {
@@ -94,9 +99,13 @@ export class Bus {
     return entries;
   }
 
-  /** Deletes log rows that neither the window nor a lagging consumer needs. */
-  async trim(): Promise<void> {
-    await this.#db.write((tx) => void tx.run(deleteOld, keptRows));
+  /** Deletes log rows that neither the window nor a lagging consumer needs; a background task calls it. */
+  async trim(signal?: AbortSignal): Promise<void> {
+    const bound = this.#db.read((snapshot) => snapshot.get(selectTrimBound, keptRows)?.bound) ?? 0;
+    let deleted = trimmedRows;
+    while (deleted === trimmedRows && signal?.aborted !== true) {
+      deleted = await this.#db.write((tx) => tx.run(deleteOld, bound, trimmedRows).changes);
+    }
   }
 
   #push(logged: Logged): void {

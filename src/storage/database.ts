@@ -51,6 +51,7 @@ const selectReservation = sql<[], { reserved: number }>('SELECT reserved FROM ke
 
 export class Database {
   readonly path: string;
+  readonly #onFatal: (error: Error) => void;
   readonly #writer: Connection;
   readonly #reader: Connection;
   readonly #idleReaders: Connection[] = [];
@@ -66,6 +67,7 @@ export class Database {
   /** Opens an existing, migrated database file (see `openDatabase`). */
   constructor(writer: Connection, options: DatabaseOptions) {
     this.path = options.path;
+    this.#onFatal = options.onFatal;
     this.#writer = writer;
     this.#sequence = new Sequence(writer.get(selectReservation)?.reserved ?? 0);
     this.#reserveNow();
@@ -250,7 +252,7 @@ export class Database {
     try {
       for (const effect of effects) effect();
     } catch (error) {
-      this.#options.onFatal(new Error('an effect of a commit failed', { cause: error }));
+      this.#onFatal(new Error('an effect of a commit failed', { cause: error }));
     }
   }
 

@@ -2,6 +2,7 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { number, object, optional, picklist, string } from 'valibot';
 import { JsonText, Reply, route, type Route } from '../../src/http/index.ts';
 import { matrixError } from '../../src/matrix/errors.ts';
+import { CommitError } from '../../src/storage/index.ts';
 import { startTestServer, tableAuthenticator, testRequester, type TestServer } from '../support/http.ts';
 
 const base = '/_matrix/client/v3/test';
@@ -292,5 +293,23 @@ describe('paths and queries', () => {
   test('a broken percent escape in a parameter is M_INVALID_PARAM', async () => {
     const answer = await server.client.get(`${base}/state/%ff`);
     expect([answer.status, answer.json.errcode]).toEqual([400, 'M_INVALID_PARAM']);
+  });
+});
+
+describe('a disk that takes nothing', () => {
+  test.each([
+    [
+      'is full',
+      Object.assign(new Error('database or disk is full'), { code: 'SQLITE_FULL' }),
+      /disk of the server is full/,
+    ],
+    ['refuses a commit', new CommitError(new Error('busy')), /may be tried again/],
+  ])('is told of when it %s', async (_name, error, words) => {
+    const write = route({ method: 'PUT', path: '/w', auth: 'none', rate: 'none', handle: () => Promise.reject(error) });
+    await using broken = await startTestServer([write]);
+    const answer = await broken.client.put('/w', {});
+    expect([answer.status, answer.json.errcode]).toEqual([503, 'M_UNKNOWN']);
+    expect(answer.json.error).toMatch(words);
+    expect(answer.headers.get('retry-after')).not.toBeNull();
   });
 });
