@@ -11,6 +11,7 @@ import type { Config } from './config/index.ts';
 import { loadSigningKey } from './fedclient/index.ts';
 import { Metrics, RateLimiter, startHttp } from './http/index.ts';
 import { serverNameOf, type ServerName, type UserId } from './matrix/ids.ts';
+import { createMedia } from './mediaapi/index.ts';
 import type { Modules } from './modules.ts';
 import { createPush } from './push/index.ts';
 import { createPerform, createRoomCore, type RoomUsers } from './roomserver/index.ts';
@@ -22,6 +23,7 @@ import { systemClock } from './util/clock.ts';
 import { Lifecycle } from './util/lifecycle.ts';
 import { createLogger, type Logger } from './util/log.ts';
 import { LoopWatch } from './util/loop-watch.ts';
+import { TaskRunner } from './util/tasks.ts';
 
 /** Requests under way get this long to end when the server stops. */
 const graceMs = 5000;
@@ -33,6 +35,7 @@ export async function startApp(config: Config): Promise<App> {
   try {
     const modules = buildModules(config, log, lifecycle);
     await modules.users.memberEvents.resume();
+    runTasks(modules, lifecycle);
     const http = await listen(modules, lifecycle);
     return await appOf(modules, http.urls, lifecycle);
   } catch (error) {
@@ -55,6 +58,7 @@ function buildModules(config: Config, log: Logger, lifecycle: Lifecycle): Module
   const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
   const users = createUserApi({ db, bus, rooms, config, serverName, clock });
   lifecycle.onStop('accounts', () => users.close());
+  const media = lifecycle.use('media', createMedia({ db, config, serverName, clock, log }));
   const isLocal = (user: string): boolean => serverNameOf(user as UserId) === serverName;
   const push = createPush({ db, bus, rooms, markers: users.receipts, isLocal });
   const perform = createPerform({
@@ -67,7 +71,10 @@ function buildModules(config: Config, log: Logger, lifecycle: Lifecycle): Module
   const { syncData: userData } = users;
   const sync = createSyncApi({ db, bus, rooms, userData, push, clock, log, config: config.sync });
   const limiter = new RateLimiter(config.rateLimits, clock);
-  return { ...{ config, serverName, clock, log, metrics, limiter, db, bus, rooms }, ...{ users, push, perform, sync } };
+  return {
+    ...{ config, serverName, clock, log, metrics, limiter, db, bus, rooms },
+    ...{ users, media, push, perform, sync },
+  };
 }
 
 function openDb(folder: string, config: Config, log: Logger): Database {
@@ -98,6 +105,13 @@ function roomUsers(users: UserApi, push: Push): RoomUsers {
   };
 }
 
+/** Background work of all modules. */
+function runTasks({ clock, log, media }: Modules, lifecycle: Lifecycle): void {
+  const runner = new TaskRunner({ clock, log });
+  lifecycle.onStop('tasks', () => runner.stop());
+  for (const task of media.tasks) runner.add(task);
+}
+
 async function listen(modules: Modules, lifecycle: Lifecycle): Promise<{ readonly urls: readonly string[] }> {
   const { config, db, metrics, clock, log, limiter } = modules;
   const { authenticator } = modules.users;
@@ -109,7 +123,7 @@ async function listen(modules: Modules, lifecycle: Lifecycle): Promise<{ readonl
 }
 
 async function appOf(modules: Modules, addresses: readonly string[], lifecycle: Lifecycle): Promise<App> {
-  const { config, db, users } = modules;
+  const { config, db, users, media } = modules;
   const byToken = config.registration.mode === 'token';
   return {
     addresses,
@@ -118,7 +132,9 @@ async function appOf(modules: Modules, addresses: readonly string[], lifecycle: 
       const wish = { username: localpart, password, isAdmin: admin, inhibitLogin: true };
       return (await users.registration.registerByOperator(wish)).userId;
     },
-    verify: async () => Promise.resolve(),
+    verify: async (print) => {
+      for (const fault of await media.verify()) print(fault);
+    },
     close: () => lifecycle.stop(),
   };
 }

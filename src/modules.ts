@@ -3,6 +3,7 @@ import type { Bus } from './bus/index.ts';
 import type { Config } from './config/index.ts';
 import type { Metrics, RateLimiter } from './http/index.ts';
 import type { ServerName } from './matrix/ids.ts';
+import type { Media } from './mediaapi/index.ts';
 import type { Push } from './push/index.ts';
 import type { createRoomCore, Perform } from './roomserver/index.ts';
 import type { Database } from './storage/index.ts';
@@ -22,6 +23,7 @@ export interface Modules {
   readonly bus: Bus;
   readonly rooms: ReturnType<typeof createRoomCore>;
   readonly users: UserApi;
+  readonly media: Media;
   readonly push: Push;
   readonly perform: Perform;
   readonly sync: SyncApi;

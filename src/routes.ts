@@ -10,6 +10,7 @@ import { filterRoutes } from './clientapi/routes/filters.ts';
 import { keyBackupRoutes } from './clientapi/routes/key-backup.ts';
 import { keyRoutes } from './clientapi/routes/keys.ts';
 import { keysChangesRoutes } from './clientapi/routes/keys-changes.ts';
+import { mediaRoutes } from './clientapi/routes/media.ts';
 import { membershipRoutes } from './clientapi/routes/membership.ts';
 import { presenceRoutes } from './clientapi/routes/presence.ts';
 import { profileRoutes } from './clientapi/routes/profile.ts';
@@ -30,7 +31,7 @@ import type { Snapshot } from './storage/index.ts';
 import type { UserId } from './matrix/ids.ts';
 
 export function allRoutes(modules: Modules): Route[] {
-  const { config, limiter, db, rooms, perform, push, sync, users, clock, serverName } = modules;
+  const { config, limiter, db, rooms, perform, media, push, sync, users, clock, serverName } = modules;
   const ignoredUsers = (snapshot: Snapshot, user: UserId): ReadonlySet<string> =>
     users.accountData.ignoredUsers(snapshot, user);
   return [
@@ -57,6 +58,7 @@ export function allRoutes(modules: Modules): Route[] {
     ...roomStateRoutes({ db, rooms, clock, ignoredUsers }),
     ...membershipRoutes({ db, rooms, perform }),
     ...directoryAliasRoutes({ db, rooms, perform, serverName }),
+    ...mediaRoutes({ media }),
     ...pushRuleRoutes({ db, push }),
     ...syncRoutes({ db, sync }),
     ...adminRegisterRoutes({ sharedSecret: config.registration.sharedSecret, serverName, clock, ...users }),

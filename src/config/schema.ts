@@ -205,7 +205,7 @@ export const schema = {
       default: false,
     }),
     max_image_pixels: integer({
-      doc: 'Images with more pixels, all frames together, get no thumbnails.',
+      doc: 'Images with more pixels get no thumbnails; animations with more, all frames together, only still ones.',
       default: 50_000_000,
       min: 10_000,
       max: 1_000_000_000,
