@@ -1,6 +1,5 @@
 /** HTTP: rows, the kernel that serves them, listeners, WebSockets, metrics. */
 export type { Authenticator, AuthRequest, Query } from './auth-kinds.ts';
-export { healthRoute } from './health.ts';
 export { deleteTransactions, pruneTransactions, transactionIdOf } from './idempotency.ts';
 export { Metrics } from './metrics.ts';
 export { RateLimiter } from './rate-limit.ts';

@@ -17,6 +17,8 @@ import type { SocketGate } from './socket.ts';
 
 /** Longer than reverse proxies keep theirs, so that they are the ones to close an idle connection. */
 const keepAliveMs = 75_000;
+/** When all requests are done: how long the network may take to carry the last answers away. */
+const flushMs = 500;
 const serverOptions: ServerOptions = {
   keepAliveTimeout: keepAliveMs,
   headersTimeout: 20_000,
@@ -69,8 +71,12 @@ export class HttpServer {
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
     await Promise.race([Promise.all([kernel.stop(), sockets.stop()]), late]);
     for (const server of this.#servers) server.closeIdleConnections();
-    await Promise.race([Promise.all(closed), late]);
+    // What is still open has its answer in flight, or never asked anything.
+    let flushed: NodeJS.Timeout | undefined;
+    const soon = new Promise<void>((resolve) => (flushed = setTimeout(resolve, flushMs)));
+    await Promise.race([Promise.all(closed), soon, late]);
     clearTimeout(timer);
+    clearTimeout(flushed);
     sockets.terminate();
     for (const server of this.#servers) server.closeAllConnections();
     await Promise.all(closed);

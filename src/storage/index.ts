@@ -9,7 +9,6 @@ export { Database, type DatabaseOptions, type NotPromise } from './database.ts';
 export { Shown } from './durability.ts';
 export { CommitError, isStorageFull } from './errors.ts';
 export type { Tx } from './transaction.ts';
-export { MigrationError } from './migrate.ts';
 export { asPosition, type Position } from './sequence.ts';
 export { sql, type SqlStatement, type SqlValue } from './statement.ts';
 
@@ -22,6 +21,11 @@ export function openDatabase(options: DatabaseOptions & { readonly migrations: s
   // Checkpoints are made by a thread of their own; a WAL that a burst made long is cut back when it starts anew.
   writer.raw.pragma('wal_autocheckpoint = 0');
   writer.raw.pragma('journal_size_limit = 33554432');
-  migrate(writer, options.migrations);
+  try {
+    migrate(writer, options.migrations);
+  } catch (error) {
+    writer.close();
+    throw error;
+  }
   return new Database(writer, options);
 }

@@ -85,6 +85,16 @@ describe('stopping', () => {
     gate.resolve();
   });
 
+  test('a connection that asks nothing does not hold the end up', async () => {
+    const server = await startTestServer([]);
+    const silent = connect(Number(new URL(server.url).port), '127.0.0.1');
+    await once(silent, 'connect');
+    const closed = once(silent, 'close');
+    silent.resume();
+    await server.stop(60_000);
+    await closed;
+  });
+
   test('a handler hears that its client has gone', async () => {
     const begun = Promise.withResolvers<void>();
     const gone = Promise.withResolvers<void>();
