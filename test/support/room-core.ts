@@ -1,5 +1,5 @@
 /** A roomserver on a database of its own in a temporary folder, with a clock that the test holds. */
-import { mkdtempSync, rmSync } from 'node:fs';
+import { copyFileSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Bus, type Logged, type StoredEntry } from '../../src/bus/index.ts';
@@ -30,9 +30,11 @@ export interface TestRooms extends AsyncDisposable {
   topics(): StoredEntry['topic'][];
 }
 
-export function openTestRooms(serverName = 'one.example'): TestRooms {
+/** @param killed a database whose files are taken as they are now, as if its process had been killed */
+export function openTestRooms(serverName = 'one.example', killed?: string): TestRooms {
   const folder = mkdtempSync(join(tmpdir(), 'neurite-rooms-'));
   const path = join(folder, 'test.db');
+  if (killed !== undefined) for (const part of ['', '-wal']) copyFileSync(`${killed}${part}`, `${path}${part}`);
   const db = openDatabase({
     path,
     migrations,

@@ -93,10 +93,12 @@ export const bodyOf = (chunks: readonly string[]): SyncBody => JSON.parse(chunks
 
 export interface TestSyncOptions {
   readonly linearMaxEntries?: number;
+  /** A server whose files are taken as they are now, as if its process had been killed. */
+  readonly killed?: TestSync;
 }
 
 export function openTestSync(options: TestSyncOptions = {}): TestSync {
-  const rooms = openTestRooms();
+  const rooms = openTestRooms('one.example', options.killed?.rooms.path);
   const clock = new FakeClock();
   const lines: string[] = [];
   const { db, bus, core } = rooms;
