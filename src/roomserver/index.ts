@@ -20,6 +20,7 @@ export {
   type ClientViewOptions,
 } from './query/client-event.ts';
 export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
+export { eventsByTime } from './query/by-time.ts';
 export type * from './types.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';
 export { verifyRoomserver } from './verify/index.ts';

@@ -1,14 +1,29 @@
-/** Syncapi: /sync in three modes over one integer token. Builds the notifier and the engine over the modules below it. */
+/**
+ * Syncapi: /sync in three modes over one integer token, and paging through rooms with the same tokens. Builds the notifier,
+ * the engine and the older event stream over the modules below it.
+ */
 import type { Bus } from '../bus/index.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
+import { EventStream } from './event-stream.ts';
 import { LazyMembers } from './lazy-members.ts';
 import { Notifier } from './notifier.ts';
 import type { Counts, PushRuleSource, UserData } from './sources.ts';
 import { SyncEngine } from './sync.ts';
+import { threadEventsProjection } from './thread-events.ts';
 
+export { readContext, type ContextRequest } from './context.ts';
+export type { EventStream, EventStreamRequest } from './event-stream.ts';
+export { readInitialSync, readRoomInitialSync, type InitialSyncParts } from './initial-sync.ts';
+export { readMessages, type MessagesRequest } from './messages.ts';
+export type { Direction } from './page.ts';
+export { readRelations, type RelationsRequest } from './relations.ts';
+export type { Asker, ReadParts } from './room-read.ts';
+export { rebuildThreadEvents } from './thread-events.ts';
+export { readThreads, type ThreadsRequest } from './threads.ts';
+export { readEventAtTime, type TimestampRequest } from './timestamp.ts';
 export type { StateAfterName, SyncRequest } from './request.ts';
 export { deviceListChanges, type DeviceListChanges } from './sharing.ts';
 export type * from './sources.ts';
@@ -21,6 +36,7 @@ export interface SyncApi {
   readonly engine: SyncEngine;
   readonly notifier: Notifier;
   readonly userData: UserData;
+  readonly eventStream: EventStream;
 }
 
 export interface SyncApiParts {
@@ -38,7 +54,9 @@ export interface SyncApiParts {
   };
 }
 
+/** Builds the module and adds its projection to the bus. */
 export function createSyncApi({ db, bus, rooms, userData, push, clock, log, config }: SyncApiParts): SyncApi {
+  bus.addProjection(threadEventsProjection(rooms));
   const notifier = new Notifier(db, bus, rooms);
   const lazyMembers = new LazyMembers();
   const { linearMaxEntries, timelineLimit } = config;
@@ -46,5 +64,6 @@ export function createSyncApi({ db, bus, rooms, userData, push, clock, log, conf
     ...{ db, bus, rooms, userData, counts: push.counts, pushRules: push.rules },
     ...{ notifier, lazyMembers, clock, log, linearMaxEntries, timelineLimit },
   });
-  return { engine, notifier, userData };
+  const eventStream = new EventStream({ db, bus, rooms, userData, clock });
+  return { engine, notifier, userData, eventStream };
 }

@@ -1,13 +1,13 @@
 /**
- * Which state of a room a user may read (C-S API v1.19, `GET /rooms/{roomId}/state` and its like): the current one when
- * joined or when the room is world-readable, the one at the leave for who was joined before.
+ * How far a user may read a room (C-S API v1.19, `GET /rooms/{roomId}/state`, `/messages` and their like): to the present
+ * when joined or when the room is world-readable, up to the leave for who was joined before.
  */
 import { matrixError } from '../../matrix/errors.ts';
 import { historyVisibilityIn } from '../../matrix/history-visibility.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { asPosition, type Position, type Snapshot } from '../../storage/index.ts';
 import type { RoomReader } from '../core.ts';
-import type { Room } from '../types.ts';
+import type { LocalMembership, Room } from '../types.ts';
 import { currentContent } from './room-auth.ts';
 
 const start = asPosition(0);
@@ -20,19 +20,28 @@ export function findRoom(snapshot: Snapshot, rooms: RoomReader, roomId: string):
   return room;
 }
 
-/** Up to which Position the user may read the room's state; undefined: to the present. @throws M_FORBIDDEN */
+/** Up to which Position the user may read the room; undefined: to the present. @throws M_FORBIDDEN */
 export function readableUntil(snapshot: Snapshot, rooms: RoomReader, room: Room, user: UserId): Position | undefined {
   if (rooms.membership(snapshot, room.nid, user)?.membership === 'join') return undefined;
   if (isWorldReadable(snapshot, rooms, room)) return undefined;
-  const last = rooms.localMembershipAt(snapshot, user, room.nid, end);
-  const left = last !== undefined && !last.forgotten && (last.membership === 'leave' || last.membership === 'ban');
-  // Who only turned down an invite has never been in the room.
-  const wasJoined = (position: Position): boolean =>
-    rooms
-      .localMembershipsBetween(snapshot, user, start, position)
-      .some((row) => row.room === room.nid && row.membership === 'join');
-  if (left && wasJoined(last.position)) return last.position;
-  throw matrixError.forbidden('You are not in this room');
+  const left = lastLeave(
+    rooms.localMembershipsBetween(snapshot, user, start, end).filter((row) => row.room === room.nid),
+  );
+  if (left === undefined || left.forgotten) throw matrixError.forbidden('You are not in this room');
+  return left.position;
+}
+
+/**
+ * The row with which the user left the room last, also when he was invited or knocks again since. Who only turned down an
+ * invite has never been in the room.
+ *
+ * @param rows his rows of one room, oldest first
+ */
+function lastLeave(rows: readonly LocalMembership[]): LocalMembership | undefined {
+  const joined = rows.findLastIndex(({ membership }) => membership === 'join');
+  if (joined === -1) return undefined;
+  const isLeave = ({ membership }: LocalMembership): boolean => membership === 'leave' || membership === 'ban';
+  return rows.slice(joined).findLast((row) => isLeave(row) && !row.outOfBand);
 }
 
 export const isWorldReadable = (snapshot: Snapshot, rooms: RoomReader, room: Room): boolean =>

@@ -1,0 +1,80 @@
+/** `GET /rooms/{roomId}/context/{eventId}` (C-S API v1.19 §Event Context): the events around one, and the state there. */
+import { matrixError } from '../matrix/errors.ts';
+import type { EventFilter } from '../matrix/filters.ts';
+import type { Place, StoredEvent } from '../roomserver/index.ts';
+import { admitsAny, admitsEvent } from './event-admission.ts';
+import { membersOfSenders } from './members-of-senders.ts';
+import { type Direction, type Page, readPage } from './page.ts';
+import { cutBefore, tokenAfter, tokenBefore } from './place-token.ts';
+import { type Asker, type ReadParts, type RoomRead, readRoom, writeEvents } from './room-read.ts';
+
+export interface ContextRequest {
+  readonly roomId: string;
+  readonly eventId: string;
+  readonly limit: number | undefined;
+  readonly filter: EventFilter;
+}
+
+const limits = { default: 10, max: 1000 };
+
+/** JSON text of the response. @throws M_FORBIDDEN, M_NOT_FOUND (the event is not there or not for the user) */
+export function readContext(parts: ReadParts, asker: Asker, request: ContextRequest): Promise<string> {
+  return readRoom(parts, asker, request.roomId, async (read) => {
+    const { filter } = request;
+    const { event, place } = visibleEvent(read, request.eventId);
+    const limit = Math.min(request.limit ?? filter.limit ?? limits.default, limits.max);
+    const half = Math.floor(limit / 2);
+    const before = (await around(read, filter, 'b', place, half)).events;
+    const after = (await around(read, filter, 'f', place, limit - half)).events;
+    const last = after.at(-1) ?? event;
+    const state = stateAround(read, filter, [event, ...before, ...after], last);
+    return (
+      `{"start":"${tokenBefore(before.at(-1)?.place ?? place)}","end":"${tokenAfter(last.place ?? place)}",` +
+      `"events_before":[${await writeEvents(read, before)}],"event":${await writeEvents(read, [event])},` +
+      `"events_after":[${await writeEvents(read, after)}],"state":[${await writeEvents(read, state)}]}`
+    );
+  });
+}
+
+/** An event of the room's timeline that the user may see. @throws M_NOT_FOUND */
+export function visibleEvent(read: RoomRead, eventId: string): { readonly event: StoredEvent; readonly place: Place } {
+  const { snapshot, rooms, userId, access } = read;
+  const event = rooms.eventById(snapshot, eventId);
+  if (event?.place !== undefined && event.room === access.room.nid && rooms.mayView(snapshot, userId, event)) {
+    return { event, place: event.place };
+  }
+  throw matrixError.notFound('Event not found.');
+}
+
+async function around(
+  read: RoomRead,
+  filter: EventFilter,
+  direction: Direction,
+  place: Place,
+  limit: number,
+): Promise<Page> {
+  if (limit === 0 || !admitsAny(read, filter)) return { events: [], next: undefined };
+  const from = direction === 'b' ? cutBefore(place) : place;
+  return readPage(read, { direction, from, limit, admits: (event) => admitsEvent(read, filter, event) }, '');
+}
+
+/** "The state of the room at the last event returned", as far as the filter admits it. */
+function* stateAround(
+  read: RoomRead,
+  filter: EventFilter,
+  events: readonly StoredEvent[],
+  last: StoredEvent,
+): Iterable<StoredEvent> {
+  const { snapshot, rooms } = read;
+  if (!admitsAny(read, filter)) return;
+  const state = rooms.stateAfter(snapshot, last);
+  const entries = filter.lazyLoadMembers
+    ? rooms.stateEntriesWithoutMembers(snapshot, state)
+    : rooms.stateEntries(snapshot, state);
+  for (const entry of entries) {
+    if (!filter.admitsType(entry.type)) continue;
+    const event = rooms.event(snapshot, entry.event);
+    if (event !== undefined && admitsEvent(read, filter, event)) yield event;
+  }
+  if (filter.lazyLoadMembers) yield* membersOfSenders(read, events);
+}

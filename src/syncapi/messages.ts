@@ -1,0 +1,57 @@
+/**
+ * `GET /rooms/{roomId}/messages` (C-S API v1.19 §Syncing, message pagination). Pages through the room's one order with
+ * tokens shared with /sync.
+ */
+import type { EventFilter } from '../matrix/filters.ts';
+import { admitsAny, admitsEvent } from './event-admission.ts';
+import { membersOfSenders } from './members-of-senders.ts';
+import { type Direction, type Page, readPage } from './page.ts';
+import { parseCut, tokenAfter } from './place-token.ts';
+import { type Asker, type ReadParts, type RoomRead, readRoom, writeEvents } from './room-read.ts';
+
+export interface MessagesRequest {
+  readonly roomId: string;
+  readonly from: string | undefined;
+  readonly to: string | undefined;
+  readonly direction: Direction;
+  readonly limit: number | undefined;
+  readonly filter: EventFilter;
+}
+
+const limits = { default: 10, max: 1000 };
+
+/** JSON text of the response. @throws M_FORBIDDEN, M_INVALID_PARAM */
+export function readMessages(parts: ReadParts, asker: Asker, request: MessagesRequest): Promise<string> {
+  return readRoom(parts, asker, request.roomId, async (read) => {
+    const { filter, direction } = request;
+    const start = request.from ?? (direction === 'b' ? String(read.access.upTo) : '0');
+    const page = await pageOf(read, request, start);
+    let text = `{"chunk":[${await writeEvents(read, page.events)}],"start":"${start}"`;
+    const end = endOf(read, direction, page);
+    if (end !== undefined) text += `,"end":"${end}"`;
+    if (filter.lazyLoadMembers) text += `,"state":[${await writeEvents(read, membersOfSenders(read, page.events))}]`;
+    return `${text}}`;
+  });
+}
+
+async function pageOf(read: RoomRead, request: MessagesRequest, start: string): Promise<Page> {
+  const { filter, direction, to } = request;
+  const query = {
+    direction,
+    from: parseCut(start),
+    to: to === undefined ? undefined : parseCut(to, 'to'),
+    limit: Math.min(request.limit ?? filter.limit ?? limits.default, limits.max),
+  };
+  if (!admitsAny(read, filter)) return { events: [], next: undefined };
+  return readPage(read, { ...query, admits: (event) => admitsEvent(read, filter, event) }, start);
+}
+
+/**
+ * "If no further events are available […], this property is omitted." At the live end of the room more may come: there a
+ * page that has brought something still says where to go on.
+ */
+function endOf({ access }: RoomRead, direction: Direction, { events, next }: Page): string | undefined {
+  if (next !== undefined) return next.token;
+  const last = direction === 'f' && access.follows ? events.at(-1)?.place : undefined;
+  return last && tokenAfter(last);
+}

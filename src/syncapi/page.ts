@@ -1,0 +1,69 @@
+/**
+ * Paging through a room's one order: the next events in a direction that the user may see and the caller admits. What is
+ * passed over costs time, so one page looks at a bounded number of events; it then ends early and says where to go on.
+ */
+import type { Place, StoredEvent } from '../roomserver/index.ts';
+import { type Cut, cutBefore, earlierCut, tokenAfter, tokenBefore } from './place-token.ts';
+import type { RoomRead } from './room-read.ts';
+import { startOfTime } from './token.ts';
+
+export type Direction = 'b' | 'f';
+
+export interface PageQuery {
+  readonly direction: Direction;
+  /** Backwards: the newest events wanted lie before it; forwards: the oldest lie behind it. */
+  readonly from: Cut;
+  /** Where to stop; undefined: at the end of what there is. */
+  readonly to?: Cut | undefined;
+  readonly limit: number;
+  readonly admits: (event: StoredEvent) => boolean;
+}
+
+export interface Page {
+  /** In the order of the direction. */
+  readonly events: readonly StoredEvent[];
+  /** Where the next page starts: behind (backwards: before) this place; undefined: there is nothing more. */
+  readonly next: { readonly token: string } | undefined;
+}
+
+/** How many events one page looks at beyond its limit. */
+const lookedAt = 10_000;
+const largestBatch = 400;
+
+/** Reads a page. The user's own bounds in the room hold beside those asked for. */
+export async function readPage(read: RoomRead, query: PageQuery, fromToken: string): Promise<Page> {
+  const events: StoredEvent[] = [];
+  let passed: Place | undefined;
+  let budget = lookedAt + query.limit;
+  for (let size = Math.min(query.limit + 1, largestBatch); ; size = Math.min(size * 2, largestBatch)) {
+    const batch = readBatch(read, query, passed, size);
+    const admitted = batch.filter(query.admits);
+    const visible = new Set(read.rooms.visibleTo(read.snapshot, read.userId, admitted));
+    for (const event of batch) {
+      if (visible.has(event)) {
+        if (events.length === query.limit) return { events, next: { token: nextToken(query, passed, fromToken) } };
+        events.push(event);
+      }
+      passed = event.place ?? passed;
+    }
+    if (batch.length < size) return { events, next: undefined };
+    budget -= batch.length;
+    if (budget <= 0) return { events, next: { token: nextToken(query, passed, fromToken) } };
+    await read.slice.tick();
+  }
+}
+
+function readBatch(read: RoomRead, query: PageQuery, passed: Place | undefined, size: number): StoredEvent[] {
+  const { snapshot, rooms, access } = read;
+  if (query.direction === 'b') {
+    const upTo = passed === undefined ? earlierCut(query.from, access.upTo) : cutBefore(passed);
+    return rooms.timelineBackward(snapshot, access.room.nid, upTo, query.to ?? startOfTime, size);
+  }
+  const upTo = query.to === undefined ? access.upTo : earlierCut(query.to, access.upTo);
+  return rooms.timelineForward(snapshot, access.room.nid, passed ?? query.from, upTo, size);
+}
+
+function nextToken({ direction }: PageQuery, passed: Place | undefined, fromToken: string): string {
+  if (passed === undefined) return fromToken;
+  return direction === 'b' ? tokenBefore(passed) : tokenAfter(passed);
+}

@@ -1,0 +1,40 @@
+/** `GET /rooms/{roomId}/timestamp_to_event` (C-S API v1.19): the event closest to a time that the user may see. */
+import { matrixError } from '../matrix/errors.ts';
+import { type StoredEvent, eventsByTime } from '../roomserver/index.ts';
+import type { Direction } from './page.ts';
+import { type Asker, type ReadParts, type RoomRead, isIgnored, readRoom } from './room-read.ts';
+
+export interface TimestampRequest {
+  readonly roomId: string;
+  /** ms since the epoch. */
+  readonly ts: number;
+  readonly direction: Direction;
+}
+
+/** @throws M_FORBIDDEN, M_NOT_FOUND */
+export function readEventAtTime(
+  parts: ReadParts,
+  asker: Asker,
+  { roomId, ts, direction }: TimestampRequest,
+): Promise<{ readonly event_id: string; readonly origin_server_ts: number }> {
+  return readRoom(parts, asker, roomId, async (read) => {
+    const event = await closest(read, ts, direction);
+    if (event !== undefined) return { event_id: event.eventId, origin_server_ts: event.originServerTs };
+    const words = direction === 'f' ? 'forward' : 'backward';
+    throw matrixError.notFound(`Unable to find event from ${ts} in ${words} direction`);
+  });
+}
+
+async function closest(read: RoomRead, ts: number, direction: Direction): Promise<StoredEvent | undefined> {
+  const { snapshot, rooms, access, userId } = read;
+  for (let offset = 0; ;) {
+    const nids = eventsByTime(snapshot, access.room.nid, ts, direction, offset);
+    for (const nid of nids) {
+      const event = rooms.event(snapshot, nid);
+      if (event !== undefined && !isIgnored(read, event) && rooms.mayView(snapshot, userId, event)) return event;
+      await read.slice.tick();
+    }
+    if (nids.length === 0) return undefined;
+    offset += nids.length;
+  }
+}
