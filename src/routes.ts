@@ -3,28 +3,36 @@ import { adminRegisterRoutes } from './admin/register.ts';
 import { accountRoutes } from './clientapi/routes/account.ts';
 import { accountDataRoutes } from './clientapi/routes/account-data.ts';
 import { capabilityRoutes } from './clientapi/routes/capabilities.ts';
+import { contextRoutes } from './clientapi/routes/context.ts';
 import { dehydratedRoutes } from './clientapi/routes/dehydrated.ts';
 import { deviceRoutes } from './clientapi/routes/devices.ts';
 import { directoryAliasRoutes } from './clientapi/routes/directory-aliases.ts';
+import { eventsRoutes } from './clientapi/routes/events.ts';
 import { filterRoutes } from './clientapi/routes/filters.ts';
+import { initialSyncRoutes } from './clientapi/routes/initial-sync.ts';
 import { keyBackupRoutes } from './clientapi/routes/key-backup.ts';
 import { keyRoutes } from './clientapi/routes/keys.ts';
 import { keysChangesRoutes } from './clientapi/routes/keys-changes.ts';
 import { mediaRoutes } from './clientapi/routes/media.ts';
 import { membershipRoutes } from './clientapi/routes/membership.ts';
+import { messagesRoutes } from './clientapi/routes/messages.ts';
 import { presenceRoutes } from './clientapi/routes/presence.ts';
 import { profileRoutes } from './clientapi/routes/profile.ts';
 import { pushRuleRoutes } from './clientapi/routes/push-rules.ts';
 import { receiptRoutes } from './clientapi/routes/receipts.ts';
 import { registerRoutes } from './clientapi/routes/register.ts';
+import { relationsRoutes } from './clientapi/routes/relations.ts';
 import { roomCreateRoutes, roomUpgradeRoutes } from './clientapi/routes/rooms-create.ts';
 import { roomSendRoutes } from './clientapi/routes/rooms-send.ts';
 import { roomStateRoutes } from './clientapi/routes/rooms-state.ts';
 import { sessionRoutes } from './clientapi/routes/session.ts';
 import { syncRoutes, syncSockets } from './clientapi/routes/sync.ts';
+import { threadsRoutes } from './clientapi/routes/threads.ts';
+import { timestampToEventRoutes } from './clientapi/routes/timestamp-to-event.ts';
 import { toDeviceRoutes } from './clientapi/routes/to-device.ts';
 import { typingRoutes } from './clientapi/routes/typing.ts';
 import { versionRoutes } from './clientapi/routes/versions.ts';
+import type { RoomNid } from './bus/index.ts';
 import type { Route, SocketRow } from './http/index.ts';
 import type { Modules } from './modules.ts';
 import type { Snapshot } from './storage/index.ts';
@@ -56,12 +64,28 @@ export function allRoutes(modules: Modules): Route[] {
     ...roomUpgradeRoutes({ db, rooms, perform }),
     ...roomSendRoutes({ db, rooms, perform }),
     ...roomStateRoutes({ db, rooms, clock, ignoredUsers }),
+    ...readingRoutes(modules),
     ...membershipRoutes({ db, rooms, perform }),
     ...directoryAliasRoutes({ db, rooms, perform, serverName }),
     ...mediaRoutes({ media }),
     ...pushRuleRoutes({ db, push }),
     ...syncRoutes({ db, sync }),
     ...adminRegisterRoutes({ sharedSecret: config.registration.sharedSecret, serverName, clock, ...users }),
+  ];
+}
+
+/** What clients read of rooms over time, with the tokens of /sync. */
+function readingRoutes({ db, rooms, perform, sync, users, clock }: Modules): Route[] {
+  const parts = { db, rooms, userData: users.syncData, clock };
+  const isPublished = (snapshot: Snapshot, room: RoomNid): boolean => perform.aliases.isPublished(snapshot, room);
+  return [
+    ...messagesRoutes(parts),
+    ...contextRoutes(parts),
+    ...relationsRoutes(parts),
+    ...threadsRoutes(parts),
+    ...timestampToEventRoutes(parts),
+    ...initialSyncRoutes({ ...parts, isPublished }),
+    ...eventsRoutes({ ...parts, eventStream: sync.eventStream }),
   ];
 }
 
