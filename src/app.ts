@@ -9,7 +9,7 @@ import { Bus } from './bus/index.ts';
 import { allRoutes, allSockets } from './routes.ts';
 import type { Config } from './config/index.ts';
 import { loadSigningKey } from './fedclient/index.ts';
-import { Metrics, RateLimiter, startHttp } from './http/index.ts';
+import { Metrics, pruneTransactions, RateLimiter, startHttp } from './http/index.ts';
 import { serverNameOf, type ServerName, type UserId } from './matrix/ids.ts';
 import { createMedia } from './mediaapi/index.ts';
 import type { Modules } from './modules.ts';
@@ -27,6 +27,7 @@ import { TaskRunner } from './util/tasks.ts';
 
 /** Requests under way get this long to end when the server stops. */
 const graceMs = 5000;
+const minuteMs = 60_000;
 
 /** Builds and starts the server; the caller holds the data folder. @throws MigrationError, and Error in one sentence */
 export async function startApp(config: Config): Promise<App> {
@@ -53,6 +54,7 @@ function buildModules(config: Config, log: Logger, lifecycle: Lifecycle): Module
   const metrics = new Metrics(loop);
   const db = openDb(folder, config, log);
   lifecycle.onStop('database', () => db.close());
+  metrics.add(db.measures);
   const bus = new Bus(db);
   const signingKey = loadSigningKey(join(folder, 'signing.key'));
   const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
@@ -82,6 +84,7 @@ function openDb(folder: string, config: Config, log: Logger): Database {
     path: join(folder, 'neurite.db'),
     migrations: join(import.meta.dirname, '../migrations'),
     cacheKib: Math.round(config.storage.cacheSize / 2048),
+    log: log.child({ module: 'storage' }),
     onFatal: (error) => {
       log.fatal({ err: error }, 'the disk refused what was written: the server ends so that nothing is lost');
       process.exit(1);
@@ -106,9 +109,11 @@ function roomUsers(users: UserApi, push: Push): RoomUsers {
 }
 
 /** Background work of all modules. */
-function runTasks({ clock, log, media }: Modules, lifecycle: Lifecycle): void {
-  const runner = new TaskRunner({ clock, log });
+function runTasks({ clock, log, media, metrics, bus, db }: Modules, lifecycle: Lifecycle): void {
+  const runner = new TaskRunner({ clock, log, onBusy: (name, ms) => metrics.busy(name, ms) });
   lifecycle.onStop('tasks', () => runner.stop());
+  runner.add({ name: 'trim the output log', everyMs: minuteMs, run: (signal) => bus.trim(signal) });
+  runner.add({ name: 'forget old transaction ids', everyMs: 60 * minuteMs, run: () => pruneTransactions(db, clock) });
   for (const task of media.tasks) runner.add(task);
 }
 

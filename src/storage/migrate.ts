@@ -27,6 +27,8 @@ export function migrate(connection: Connection, folder: string): void {
   const files = readdirSync(folder)
     .filter((name) => /^\d{4}_.+\.sql$/.test(name))
     .sort();
+  const twin = files.find((name, index) => name.slice(0, 4) === files[index + 1]?.slice(0, 4));
+  if (twin !== undefined) throw new MigrationError(`two migrations have the number of ${twin}`);
   connection.exec(
     'CREATE TABLE IF NOT EXISTS kernel_migrations (number INTEGER PRIMARY KEY, name TEXT NOT NULL, checksum TEXT NOT NULL) STRICT',
   );

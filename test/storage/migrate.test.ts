@@ -53,6 +53,12 @@ describe('migrations', () => {
     expect(open).toThrow('migration 0001_kernel.sql is not the one that this database was made with');
   });
 
+  test('two with one number are refused before anything is done', async () => {
+    const { folder, open } = setUp();
+    writeFileSync(join(folder, 'migrations/0001_twin.sql'), '');
+    expect(open).toThrow('two migrations have the number of 0001_kernel.sql');
+  });
+
   test('one that fails leaves nothing behind', async () => {
     const { folder, open } = setUp();
     const broken = join(folder, 'migrations/9000_broken.sql');
