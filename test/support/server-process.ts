@@ -69,8 +69,8 @@ export async function startServerProcess(options: ServerProcessOptions = {}): Pr
     'run',
     '--data',
     data,
-    '--listen',
-    `127.0.0.1:${port}`,
+    '--set',
+    `listeners=[{address: 127.0.0.1, port: ${port}, resources: [client, federation, admin, metrics]}]`,
     ...settings,
   ];
   const [program = '', ...args] = command;
