@@ -90,6 +90,8 @@ test('every reader sees every message once and in order while eight writers send
     expect(order.length - bodies.length).toBeLessThanOrEqual(writerCount + 1);
   }
   const loop = await loopDelay(server.baseUrl);
-  process.stderr.write(`load: ${order.length} messages in ${seconds} s to ${readerCount} readers; loop delay p99 ${loop} ms\n`);
+  process.stderr.write(
+    `load: ${order.length} messages in ${seconds} s to ${readerCount} readers; loop delay p99 ${loop} ms\n`,
+  );
   for (const client of [...writers, ...readers]) client.close();
 }, 600_000);
