@@ -1,5 +1,5 @@
 /** Every row that the server serves, by area. */
-import { adminRegisterRoutes } from './admin/register.ts';
+import { adminRegisterRoutes } from './admin/index.ts';
 import { accountRoutes } from './clientapi/routes/account.ts';
 import { accountDataRoutes } from './clientapi/routes/account-data.ts';
 import { capabilityRoutes } from './clientapi/routes/capabilities.ts';

@@ -1,9 +1,8 @@
 import { createHmac } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import { testConfig } from '../support/http.ts';
-import { password, register, startUserServer } from '../support/userapi.ts';
+import { password, register, startUserServer, v3 } from '../support/userapi.ts';
 
-const v3 = '/_matrix/client/v3';
 const registration = testConfig().registration;
 const identifier = (user: string) => ({ type: 'm.id.user', user });
 
@@ -78,10 +77,10 @@ describe('registration', () => {
 
   test('without a configured token one is made and kept', async () => {
     await using server = await startUserServer({ registration: { ...registration, mode: 'token' } });
-    const { users, database } = server;
-    const token = await users.registrationTokens.current(database.db);
+    const { users, db } = server;
+    const token = await users.registrationTokens.current(db);
     expect(token).toMatch(/^[A-Za-z0-9]{20,64}$/);
-    expect(await users.registrationTokens.current(database.db)).toBe(token);
+    expect(await users.registrationTokens.current(db)).toBe(token);
     const auth = { type: 'm.login.registration_token', token };
     expect((await server.client.post(`${v3}/register`, { username: 'a', password, auth })).status).toBe(200);
   });
@@ -101,7 +100,7 @@ describe('registration', () => {
 
   test('who knows the shared secret makes accounts, administrators too', async () => {
     await using server = await startUserServer({ registration: { ...registration, sharedSecret: 'hush' } });
-    const { client, users, database } = server;
+    const { client, users, db } = server;
     const admin = '/_synapse/admin/v1/register';
     const attempt = async (username: string, secret = 'hush', nonce?: string) => {
       const fresh = nonce ?? (await client.get(admin)).json.nonce;
@@ -110,7 +109,7 @@ describe('registration', () => {
     };
     const made = await attempt('Boss');
     expect(made.json).toMatchObject({ user_id: '@boss:localhost', home_server: 'localhost' });
-    const boss = database.db.read((snapshot) => users.accounts.find(snapshot, 'boss'));
+    const boss = db.read((snapshot) => users.accounts.find(snapshot, 'boss'));
     expect(boss).toMatchObject({ isAdmin: true, userType: undefined });
     expect((await attempt('boss')).json.errcode).toBe('M_USER_IN_USE');
     expect((await attempt('bad name')).json.errcode).toBe('M_INVALID_USERNAME');
@@ -188,11 +187,11 @@ describe('login', () => {
 
   test('locked accounts may only log out', async () => {
     await using server = await startUserServer();
-    const { client, users, database } = server;
+    const { client, users, db } = server;
     const alice = await register(client, 'alice');
-    const account = database.db.read((snapshot) => users.accounts.find(snapshot, 'alice'));
+    const account = db.read((snapshot) => users.accounts.find(snapshot, 'alice'));
     if (account === undefined) throw new Error('no account');
-    await database.db.write((tx) => users.accounts.setLocked(tx, account.userId, true));
+    await db.write((tx) => users.accounts.setLocked(tx, account.userId, true));
     const refused = await client.get(`${v3}/account/whoami`, alice.token);
     expect([refused.status, refused.json.errcode, refused.json.soft_logout]).toEqual([401, 'M_USER_LOCKED', true]);
     expect((await client.post(`${v3}/logout`, {}, alice.token)).status).toBe(200);

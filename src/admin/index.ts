@@ -1,0 +1,2 @@
+/** Admin: what operators do over HTTP. */
+export { adminRegisterRoutes } from './register.ts';

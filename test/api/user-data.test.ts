@@ -1,0 +1,265 @@
+import { describe, expect, test } from '@jest/globals';
+import { login, openRoom, register, say, startUserServer, sync, v3 } from '../support/userapi.ts';
+
+const enc = encodeURIComponent;
+
+describe('account data', () => {
+  test('is kept by type and room, reaches /sync once, and is nobody else’s', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const alice = await register(client, 'alice');
+    const bob = await register(client, 'bob');
+    const roomId = await openRoom(client, alice);
+    const own = `${v3}/user/${enc(alice.userId)}`;
+    const before = (await sync(client, alice)).next_batch;
+    await client.put(`${own}/account_data/org.example.a`, { one: 1 }, alice.token);
+    await client.put(`${own}/account_data/org.example.a`, { two: 2 }, alice.token);
+    await client.put(`${own}/rooms/${enc(roomId)}/account_data/m.marked_unread`, { unread: true }, alice.token);
+    const after = await sync(client, alice, before);
+    expect(after.account_data.events).toEqual([{ type: 'org.example.a', content: { two: 2 } }]);
+    const room = after.rooms.join[roomId];
+    expect(room.account_data.events).toEqual([{ type: 'm.marked_unread', content: { unread: true } }]);
+    expect((await sync(client, alice, after.next_batch)).account_data).toBeUndefined();
+    expect((await client.get(`${own}/account_data/org.example.a`, alice.token)).json).toEqual({ two: 2 });
+    expect((await client.get(`${own}/account_data/org.example.b`, alice.token)).json.errcode).toBe('M_NOT_FOUND');
+    expect((await client.get(`${own}/account_data/org.example.a`, bob.token)).status).toBe(403);
+  });
+
+  test('the server’s own types are read only', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const alice = await register(client, 'alice');
+    const own = `${v3}/user/${enc(alice.userId)}/account_data`;
+    for (const type of ['m.fully_read', 'm.push_rules']) {
+      const refused = await client.put(`${own}/${type}`, {}, alice.token);
+      expect([refused.status, refused.json.errcode]).toEqual([405, 'M_BAD_JSON']);
+    }
+    const rules = await client.get(`${own}/m.push_rules`, alice.token);
+    expect(Object.keys(rules.json.global)).toContain('override');
+  });
+
+  test('a deletion is told once and left out of an initial sync', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const alice = await register(client, 'alice');
+    const path = `${v3}/user/${enc(alice.userId)}/account_data/org.example.gone`;
+    await client.put(path, { here: true }, alice.token);
+    const { next_batch: before } = await sync(client, alice);
+    await client.put(path, {}, alice.token);
+    expect((await sync(client, alice, before)).account_data.events).toEqual([{ type: 'org.example.gone', content: {} }]);
+    const { events } = (await sync(client, alice)).account_data;
+    expect(events.map(({ type }: { type: string }) => type)).not.toContain('org.example.gone');
+  });
+
+  test('tags are set, listed and removed one by one', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const alice = await register(client, 'alice');
+    const roomId = await openRoom(client, alice);
+    const tags = `${v3}/user/${enc(alice.userId)}/rooms/${enc(roomId)}/tags`;
+    await client.put(`${tags}/m.favourite`, { order: 0.5 }, alice.token);
+    await client.put(`${tags}/u.work`, {}, alice.token);
+    const both = { 'm.favourite': { order: 0.5 }, 'u.work': {} };
+    expect((await client.get(tags, alice.token)).json).toEqual({ tags: both });
+    const synced = (await sync(client, alice)).rooms.join[roomId].account_data.events;
+    expect(synced).toContainEqual({ type: 'm.tag', content: { tags: both } });
+    await client.delete(`${tags}/m.favourite`, alice.token);
+    expect((await client.get(tags, alice.token)).json).toEqual({ tags: { 'u.work': {} } });
+    expect((await client.put(`${tags}/${'x'.repeat(256)}`, {}, alice.token)).status).toBe(400);
+  });
+});
+
+describe('profiles', () => {
+  test('a new name goes into every joined room and stays when it is set again', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const alice = await register(client, 'alice');
+    const bob = await register(client, 'bob');
+    const rooms = [await openRoom(client, alice, bob), await openRoom(client, alice, bob)];
+    const since = (await sync(client, bob)).next_batch;
+    const own = `${v3}/profile/${enc(alice.userId)}`;
+    expect((await client.put(`${own}/displayname`, { displayname: 'Alice' }, alice.token)).json).toEqual({});
+    const update = await sync(client, bob, since);
+    for (const room of rooms) {
+      const [event, ...more] = update.rooms.join[room].timeline.events;
+      expect(more).toEqual([]);
+      expect(event).toMatchObject({ type: 'm.room.member', content: { membership: 'join', displayname: 'Alice' } });
+    }
+    await client.put(`${own}/displayname`, { displayname: 'Alice' }, alice.token);
+    expect((await sync(client, bob, update.next_batch)).rooms?.join).toBeUndefined();
+    expect((await client.get(`${own}/displayname`)).json).toEqual({ displayname: 'Alice' });
+    await client.put(`${own}/avatar_url`, { avatar_url: 'mxc://localhost/a' }, alice.token);
+    expect((await client.get(own)).json).toEqual({ displayname: 'Alice', avatar_url: 'mxc://localhost/a' });
+    await client.put(`${own}/avatar_url`, { avatar_url: '' }, alice.token);
+    expect((await client.get(`${own}/avatar_url`)).json.errcode).toBe('M_NOT_FOUND');
+  });
+
+  test('custom fields have names and a size to keep to, also under the unstable name', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const alice = await register(client, 'alice');
+    const bob = await register(client, 'bob');
+    const own = `${v3}/profile/${enc(alice.userId)}`;
+    const set = (field: string, value: unknown, token = alice.token) =>
+      client.put(`${own}/${field}`, { [field]: value }, token);
+    expect((await set('m.tz', 'Europe/Berlin')).status).toBe(200);
+    expect((await set('org.example.list', [1, { two: 2 }])).status).toBe(200);
+    const unstable = `/_matrix/client/unstable/uk.tcpip.msc4133/profile/${enc(alice.userId)}/org.example.list`;
+    expect((await client.get(unstable)).json).toEqual({ 'org.example.list': [1, { two: 2 }] });
+    expect((await set('m.tz', 'Europe/Paris', bob.token)).json.errcode).toBe('M_FORBIDDEN');
+    expect((await set('Capital', 1)).json.errcode).toBe('M_INVALID_PARAM');
+    expect((await set(`a${'b'.repeat(255)}`, 1)).json.errcode).toBe('M_KEY_TOO_LARGE');
+    expect((await set('org.example.big', 'x'.repeat(65_500))).json.errcode).toBe('M_PROFILE_TOO_LARGE');
+    expect((await client.put(`${own}/m.tz`, {}, alice.token)).json.errcode).toBe('M_MISSING_PARAM');
+    expect((await client.delete(`${own}/m.tz`, alice.token)).status).toBe(200);
+    expect((await client.get(`${v3}/profile/${enc('@nobody:localhost')}`)).status).toBe(404);
+  });
+});
+
+describe('receipts', () => {
+  const receipt = (roomId: string, eventId: string, type = 'm.read') =>
+    `${v3}/rooms/${enc(roomId)}/receipt/${type}/${enc(eventId)}`;
+
+  test('move only forward, and private ones are seen by their owner alone', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const roomId = await openRoom(client, alice, bob);
+    const first = await say(client, roomId, alice);
+    const second = await say(client, roomId, alice);
+    const receiptsOf = (answer: Awaited<ReturnType<typeof sync>>) =>
+      answer.rooms?.join?.[roomId]?.ephemeral?.events.find(({ type }: { type: string }) => type === 'm.receipt')?.content;
+    let since = (await sync(client, alice)).next_batch;
+    await client.post(receipt(roomId, second), {}, bob.token);
+    await client.post(receipt(roomId, first), {}, bob.token);
+    const seen = await sync(client, alice, since);
+    expect(receiptsOf(seen)).toEqual({ [second]: { 'm.read': { [bob.userId]: { ts: expect.any(Number) } } } });
+    since = seen.next_batch;
+    await client.post(receipt(roomId, second, 'm.read.private'), {}, bob.token);
+    expect(receiptsOf(await sync(client, alice, since))).toBeUndefined();
+    expect(Object.keys(receiptsOf(await sync(client, bob, since))[second])).toEqual(['m.read.private']);
+  });
+
+  test('threads are checked and kept apart', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const alice = await register(client, 'alice');
+    const roomId = await openRoom(client, alice);
+    const root = await say(client, roomId, alice);
+    const reply = await say(client, roomId, alice, { 'm.relates_to': { rel_type: 'm.thread', event_id: root } });
+    const post = async (eventId: string, body: object, type?: string) => {
+      const { status, json } = await client.post(receipt(roomId, eventId, type), body, alice.token);
+      return status === 200 ? 200 : json.errcode;
+    };
+    expect(await post(reply, { thread_id: root })).toBe(200);
+    expect(await post(root, { thread_id: 'main' })).toBe(200);
+    expect(await post(reply, {})).toBe(200);
+    for (const thread of ['', 7, 'main']) expect(await post(reply, { thread_id: thread })).toBe('M_INVALID_PARAM');
+    expect(await post(root, { thread_id: 'main' }, 'm.fully_read')).toBe('M_INVALID_PARAM');
+    expect(await post(root, {}, 'm.odd')).toBe('M_INVALID_PARAM');
+    const { ephemeral } = (await sync(client, alice)).rooms.join[roomId];
+    const threads = ephemeral.events.flatMap(({ content }: { content: Record<string, Record<string, object>> }) =>
+      Object.values(content).map((types) => Object.values(types['m.read'] ?? {})),
+    );
+    expect(threads.flat().map(({ thread_id: id }: { thread_id?: string }) => id)).toEqual([root, 'main', undefined]);
+  });
+
+  test('the fully-read marker is room account data that only goes forward', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const roomId = await openRoom(client, alice);
+    const first = await say(client, roomId, alice);
+    const second = await say(client, roomId, alice);
+    const path = `${v3}/rooms/${enc(roomId)}/read_markers`;
+    await client.post(path, { 'm.fully_read': second, 'm.read': second }, alice.token);
+    await client.post(path, { 'm.fully_read': first }, alice.token);
+    const data = `${v3}/user/${enc(alice.userId)}/rooms/${enc(roomId)}/account_data/m.fully_read`;
+    expect((await client.get(data, alice.token)).json).toEqual({ event_id: second });
+    expect((await client.post(path, { 'm.fully_read': first }, bob.token)).json.errcode).toBe('M_FORBIDDEN');
+  });
+
+  test('a receipt for an event that has not come yet waits for it', async () => {
+    await using server = await startUserServer();
+    const { client, users, modules, db } = server;
+    const alice = await register(client, 'alice');
+    const roomId = await openRoom(client, alice);
+    const room = db.read((snapshot) => modules.rooms.room(snapshot, roomId));
+    if (room === undefined) throw new Error('no room');
+    const user = alice.userId as never;
+    const later = '$nMh3PqoKNyLVvgbOVD2ghCKZpD9k6nqRfFQqzBMlI4M' as never;
+    const moved = await db.write((tx) => users.receipts.set(tx, { room, user, type: 'm.read', threadId: null, eventId: later }));
+    expect(moved).toBe(false);
+    expect(db.read((snapshot) => users.receipts.readMarkers(snapshot, room.nid, user))).toEqual([]);
+  });
+});
+
+describe('typing', () => {
+  test('lists change once per start and end, and time out', async () => {
+    await using server = await startUserServer();
+    const { client, clock, entries } = server;
+    const [alice, bob, eve] = [
+      await register(client, 'alice'),
+      await register(client, 'bob'),
+      await register(client, 'eve'),
+    ];
+    const roomId = await openRoom(client, alice, bob);
+    const path = (by: string) => `${v3}/rooms/${enc(roomId)}/typing/${enc(by)}`;
+    const typing = (answer: Awaited<ReturnType<typeof sync>>) =>
+      answer.rooms?.join?.[roomId]?.ephemeral?.events.find(({ type }: { type: string }) => type === 'm.typing')?.content;
+    let since = (await sync(client, bob)).next_batch;
+    await client.put(path(alice.userId), { typing: true, timeout: 20_000 }, alice.token);
+    await client.put(path(alice.userId), { typing: true, timeout: 30_000 }, alice.token);
+    expect(entries.filter(({ topic }) => topic === 'room.typing')).toHaveLength(1);
+    const seen = await sync(client, bob, since);
+    expect(typing(seen)).toEqual({ user_ids: [alice.userId] });
+    since = seen.next_batch;
+    clock.advance(25_000);
+    await Promise.resolve();
+    expect(typing(await sync(client, bob, since))).toBeUndefined();
+    clock.advance(6000);
+    await Promise.resolve();
+    expect(typing(await sync(client, bob, since))).toEqual({ user_ids: [] });
+    expect((await client.put(path(alice.userId), { typing: true }, bob.token)).status).toBe(403);
+    expect((await client.put(path(eve.userId), { typing: true }, eve.token)).status).toBe(403);
+  });
+});
+
+describe('filters', () => {
+  test('the same filter gets the same id, and is its owner’s', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const path = `${v3}/user/${enc(alice.userId)}/filter`;
+    const filter = { room: { timeline: { limit: 3 } } };
+    const { filter_id: id } = (await client.post(path, filter, alice.token)).json;
+    expect((await client.post(path, filter, alice.token)).json).toEqual({ filter_id: id });
+    expect((await client.get(`${path}/${id}`, alice.token)).json).toEqual(filter);
+    expect((await client.get(`${path}/99`, alice.token)).json.errcode).toBe('M_NOT_FOUND');
+    expect((await client.get(`${path}/${id}`, bob.token)).json.errcode).toBe('M_FORBIDDEN');
+    const wrong = await client.post(path, { room: { timeline: { limit: 'many' } } }, alice.token);
+    expect([wrong.status, wrong.json.errcode]).toEqual([400, 'M_BAD_JSON']);
+  });
+});
+
+describe('deactivation', () => {
+  test('ends sessions and profile, leaves all rooms, and keeps the name taken', async () => {
+    await using server = await startUserServer();
+    const { client, db, users } = server;
+    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const phone = await login(client, 'alice', 'PHONE');
+    const roomId = await openRoom(client, bob, alice);
+    await client.put(`${v3}/profile/${enc(alice.userId)}/displayname`, { displayname: 'Alice' }, alice.token);
+    const identifier = { type: 'm.id.user', user: 'alice' };
+    const auth = { type: 'm.login.password', identifier, password: 'correct horse' };
+    const done = await client.post(`${v3}/account/deactivate`, { auth, erase: true }, alice.token);
+    expect([done.status, done.json]).toEqual([200, { id_server_unbind_result: 'success' }]);
+    for (const { token } of [alice, phone]) expect((await client.get(`${v3}/devices`, token)).status).toBe(401);
+    expect((await client.post(`${v3}/login`, auth)).status).toBe(403);
+    expect((await client.get(`${v3}/profile/${enc(alice.userId)}`)).status).toBe(404);
+    expect((await client.get(`${v3}/register/available?username=alice`)).json.errcode).toBe('M_USER_IN_USE');
+    const { joined } = (await client.get(`${v3}/rooms/${enc(roomId)}/joined_members`, bob.token)).json;
+    expect(Object.keys(joined)).toEqual([bob.userId]);
+    expect(db.read((snapshot) => users.accounts.isErased(snapshot, alice.userId))).toBe(true);
+  });
+});
