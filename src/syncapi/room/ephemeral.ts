@@ -15,7 +15,10 @@ export function composeEphemeral(pass: Pass, view: RoomView): Part {
   }
   const receipts = changedReceipts(pass, view);
   if (receipts.length > 0 && admits('m.receipt')) {
-    events.push(`{"type":"m.receipt","content":${receiptContent(receipts)}}`);
+    // One event per thread: in a single one a user has one place on each event, whatever thread he read it in.
+    for (const ofThread of Map.groupBy(receipts, ({ threadId }) => threadId).values()) {
+      events.push(`{"type":"m.receipt","content":${receiptContent(ofThread)}}`);
+    }
   }
   // The user's own receipt moves his counts, which ride along, whatever the filter thinks of receipts.
   const own = receipts.some(({ user }) => user === pass.user);
@@ -39,7 +42,7 @@ function changedReceipts(pass: Pass, view: RoomView): readonly ReceiptValue[] {
   return receipts.filter(({ user }) => !pass.ignored.has(user));
 }
 
-/** `{event id: {type: {user: {ts, thread_id}}}}` */
+/** `{event id: {type: {user: {ts, thread_id}}}}` of one thread, or of none. */
 function receiptContent(receipts: readonly ReceiptValue[]): string {
   const byEvent = new Map<string, Map<string, Map<string, ReceiptValue>>>();
   for (const receipt of receipts) {
@@ -47,8 +50,7 @@ function receiptContent(receipts: readonly ReceiptValue[]): string {
     byEvent.set(receipt.eventId, byType);
     const byUser = byType.get(receipt.type) ?? new Map<string, ReceiptValue>();
     byType.set(receipt.type, byUser);
-    // One slot for two receipts of a user on one event: the unthreaded one says more.
-    if (byUser.get(receipt.user)?.threadId !== null) byUser.set(receipt.user, receipt);
+    byUser.set(receipt.user, receipt);
   }
   return objectText(byEvent, (byType) =>
     objectText(byType, (byUser) =>
