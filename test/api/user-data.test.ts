@@ -46,7 +46,9 @@ describe('account data', () => {
     await client.put(path, { here: true }, alice.token);
     const { next_batch: before } = await sync(client, alice);
     await client.put(path, {}, alice.token);
-    expect((await sync(client, alice, before)).account_data.events).toEqual([{ type: 'org.example.gone', content: {} }]);
+    expect((await sync(client, alice, before)).account_data.events).toEqual([
+      { type: 'org.example.gone', content: {} },
+    ]);
     const { events } = (await sync(client, alice)).account_data;
     expect(events.map(({ type }: { type: string }) => type)).not.toContain('org.example.gone');
   });
@@ -128,7 +130,8 @@ describe('receipts', () => {
     const first = await say(client, roomId, alice);
     const second = await say(client, roomId, alice);
     const receiptsOf = (answer: Awaited<ReturnType<typeof sync>>) =>
-      answer.rooms?.join?.[roomId]?.ephemeral?.events.find(({ type }: { type: string }) => type === 'm.receipt')?.content;
+      answer.rooms?.join?.[roomId]?.ephemeral?.events.find(({ type }: { type: string }) => type === 'm.receipt')
+        ?.content;
     let since = (await sync(client, alice)).next_batch;
     await client.post(receipt(roomId, second), {}, bob.token);
     await client.post(receipt(roomId, first), {}, bob.token);
@@ -188,7 +191,9 @@ describe('receipts', () => {
     if (room === undefined) throw new Error('no room');
     const user = alice.userId as never;
     const later = '$nMh3PqoKNyLVvgbOVD2ghCKZpD9k6nqRfFQqzBMlI4M' as never;
-    const moved = await db.write((tx) => users.receipts.set(tx, { room, user, type: 'm.read', threadId: null, eventId: later }));
+    const moved = await db.write((tx) =>
+      users.receipts.set(tx, { room, user, type: 'm.read', threadId: null, eventId: later }),
+    );
     expect(moved).toBe(false);
     expect(db.read((snapshot) => users.receipts.readMarkers(snapshot, room.nid, user))).toEqual([]);
   });
@@ -206,7 +211,8 @@ describe('typing', () => {
     const roomId = await openRoom(client, alice, bob);
     const path = (by: string) => `${v3}/rooms/${enc(roomId)}/typing/${enc(by)}`;
     const typing = (answer: Awaited<ReturnType<typeof sync>>) =>
-      answer.rooms?.join?.[roomId]?.ephemeral?.events.find(({ type }: { type: string }) => type === 'm.typing')?.content;
+      answer.rooms?.join?.[roomId]?.ephemeral?.events.find(({ type }: { type: string }) => type === 'm.typing')
+        ?.content;
     let since = (await sync(client, bob)).next_batch;
     await client.put(path(alice.userId), { typing: true, timeout: 20_000 }, alice.token);
     await client.put(path(alice.userId), { typing: true, timeout: 30_000 }, alice.token);
