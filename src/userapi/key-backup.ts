@@ -71,12 +71,17 @@ const selectCount = sql<[userId: string, version: number], { count: number }>(
   'SELECT count(*) AS count FROM userapi_key_backup_sessions WHERE user_id = ? AND version = ?',
 );
 const keyColumns = 'room_id, session_id, first_message_index, forwarded_count, is_verified, session_data';
-const inScope = `user_id = ?1 AND version = ?2 AND (?3 IS NULL OR room_id = ?3) AND (?4 IS NULL OR session_id = ?4)`;
 type ScopeParameters = [userId: string, version: number, roomId: string | null, sessionId: string | null];
+const inScope =
+  'user_id = ? AND version = ? AND room_id = coalesce(?, room_id) AND session_id = coalesce(?, session_id)';
 const selectKeys = sql<ScopeParameters, KeyRow>(
   `SELECT ${keyColumns} FROM userapi_key_backup_sessions WHERE ${inScope}`,
 );
 const deleteKeys = sql<ScopeParameters>(`DELETE FROM userapi_key_backup_sessions WHERE ${inScope}`);
+const selectKey = sql<[userId: string, version: number, roomId: string, sessionId: string], KeyRow>(
+  `SELECT ${keyColumns} FROM userapi_key_backup_sessions
+   WHERE user_id = ? AND version = ? AND room_id = ? AND session_id = ?`,
+);
 const upsertKey = sql<
   [
     userId: string,
@@ -154,7 +159,7 @@ export class KeyBackups {
     let changed = false;
     for (const [roomId, { sessions }] of Object.entries(keys)) {
       for (const [sessionId, key] of Object.entries(sessions)) {
-        const [stored] = tx.all(selectKeys, userId, current.version, roomId, sessionId);
+        const stored = tx.get(selectKey, userId, current.version, roomId, sessionId);
         if (stored !== undefined && !isBetter(key, stored)) continue;
         const { first_message_index: index, forwarded_count: forwarded, is_verified: verified } = key;
         const data = JSON.stringify(key.session_data);
@@ -170,7 +175,12 @@ export class KeyBackups {
   get(snapshot: Snapshot, userId: UserId, version: string, scope: KeyScope): KeysByRoom {
     const { version: number } = this.#find(snapshot, userId, version);
     const rooms: KeysByRoom = {};
-    for (const row of snapshot.all(selectKeys, userId, number, scope.roomId ?? null, scope.sessionId ?? null)) {
+    const { roomId, sessionId } = scope;
+    const rows =
+      roomId !== undefined && sessionId !== undefined
+        ? snapshot.all(selectKey, userId, number, roomId, sessionId)
+        : snapshot.all(selectKeys, userId, number, roomId ?? null, sessionId ?? null);
+    for (const row of rows) {
       const room = (rooms[row.room_id] ??= { sessions: {} });
       room.sessions[row.session_id] = {
         first_message_index: row.first_message_index,
