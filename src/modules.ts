@@ -1,16 +1,24 @@
-/** The built modules, as the composition root holds them; each route file is handed only those that it names. */
-import type { Bus } from './bus/index.ts';
+/**
+ * The modules, built from left to right (DESIGN §2), each handed the few others that it uses. Each route file is handed
+ * only those that it names.
+ */
+import { mkdirSync } from 'node:fs';
+import { join, resolve } from 'node:path';
+import { Bus } from './bus/index.ts';
 import type { Config } from './config/index.ts';
-import type { Metrics, RateLimiter } from './http/index.ts';
-import type { ServerName } from './matrix/ids.ts';
-import type { Media } from './mediaapi/index.ts';
-import type { Push } from './push/index.ts';
-import type { createRoomCore, Perform } from './roomserver/index.ts';
-import type { Database } from './storage/index.ts';
-import type { SyncApi } from './syncapi/index.ts';
-import type { UserApi } from './userapi/index.ts';
+import { loadSigningKey } from './fedclient/index.ts';
+import { Metrics, RateLimiter } from './http/index.ts';
+import { serverNameOf, type ServerName, type UserId } from './matrix/ids.ts';
+import { createMedia, type Media } from './mediaapi/index.ts';
+import { createPush, type Push } from './push/index.ts';
+import { createPerform, createRoomCore, type Perform, type RoomUsers } from './roomserver/index.ts';
+import { openDatabase, type Database } from './storage/index.ts';
+import { createSyncApi, type SyncApi } from './syncapi/index.ts';
+import { createUserApi, type UserApi } from './userapi/index.ts';
 import type { Clock } from './util/clock.ts';
+import type { Lifecycle } from './util/lifecycle.ts';
 import type { Logger } from './util/log.ts';
+import { LoopWatch } from './util/loop-watch.ts';
 
 export interface Modules {
   readonly config: Config;
@@ -27,4 +35,67 @@ export interface Modules {
   readonly push: Push;
   readonly perform: Perform;
   readonly sync: SyncApi;
+}
+
+/** Opens the database of the data folder and builds every module over it; `lifecycle` learns how to stop them. */
+export function buildModules(config: Config, clock: Clock, log: Logger, lifecycle: Lifecycle): Modules {
+  const folder = resolve(config.dataDir);
+  mkdirSync(folder, { recursive: true });
+  const serverName = config.serverName as ServerName;
+  const loop = lifecycle.use('loop watch', new LoopWatch(log));
+  const metrics = new Metrics(loop);
+  const db = openDb(folder, config, log);
+  lifecycle.onStop('database', () => db.close());
+  metrics.add(db.measures);
+  const bus = new Bus(db);
+  const signingKey = loadSigningKey(join(folder, 'signing.key'));
+  const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
+  const users = createUserApi({ db, bus, rooms, config, serverName, clock });
+  lifecycle.onStop('accounts', () => users.close());
+  const media = lifecycle.use('media', createMedia({ db, config, serverName, clock, log }));
+  const isLocal = (user: string): boolean => serverNameOf(user as UserId) === serverName;
+  const push = createPush({ db, bus, rooms, markers: users.receipts, isLocal });
+  const perform = createPerform({
+    rooms,
+    users: roomUsers(users, push),
+    serverName,
+    defaultVersion: config.rooms.defaultVersion,
+    clock,
+  });
+  const { syncData: userData } = users;
+  const sync = createSyncApi({ db, bus, rooms, userData, push, clock, log, config: config.sync });
+  const limiter = new RateLimiter(config.rateLimits, clock);
+  return {
+    ...{ config, serverName, clock, log, metrics, limiter, db, bus, rooms },
+    ...{ users, media, push, perform, sync },
+  };
+}
+
+function openDb(folder: string, config: Config, log: Logger): Database {
+  return openDatabase({
+    path: join(folder, 'neurite.db'),
+    migrations: join(import.meta.dirname, '../migrations'),
+    cacheKib: Math.round(config.storage.cacheSize / 2048),
+    log: log.child({ module: 'storage' }),
+    onFatal: (error) => {
+      log.fatal({ err: error }, 'the disk refused what was written: the server ends so that nothing is lost');
+      process.exit(1);
+    },
+  });
+}
+
+/** What rooms ask about accounts. */
+function roomUsers(users: UserApi, push: Push): RoomUsers {
+  return {
+    isLocal: (user) => users.accounts.isLocal(user),
+    profileOf: (snapshot, user) => users.profiles.ofMember(snapshot, user),
+    isGuest: (snapshot, user) => users.accounts.get(snapshot, user)?.kind === 'guest',
+    blocksInvites: (snapshot, user) => users.syncData.blocksInvites(snapshot, user),
+    followUpgrade: (tx, user, from, to) => {
+      for (const [tag, value] of Object.entries(users.accountData.tags(tx, user, from))) {
+        users.accountData.setTag(tx, user, to, tag, value as Record<string, never>);
+      }
+      push.rules.followUpgrade(tx, user, from, to);
+    },
+  };
 }

@@ -1,7 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import { FakeClock } from '../support/fake-clock.ts';
-import { openTestDatabase } from '../support/http.ts';
-import { openRoom, register, say, startUserServer, sync, v3, type TestSession } from '../support/userapi.ts';
+import {
+  openRoom,
+  register,
+  say,
+  startUserServer,
+  sync,
+  temporaryFolder,
+  v3,
+  type TestSession,
+} from '../support/userapi.ts';
 import type { TestClient } from '../support/http.ts';
 
 const enc = encodeURIComponent;
@@ -90,14 +98,14 @@ describe('presence', () => {
 
   test('survives a restart, and ends when nobody comes back', async () => {
     const clock = new FakeClock();
-    await using database = await openTestDatabase();
+    await using data = await temporaryFolder();
     let alice: TestSession;
     {
-      await using server = await startUserServer({}, { clock, database });
+      await using server = await startUserServer({}, { clock, folder: data.folder });
       alice = await register(server.client, 'alice');
       await put(server.client, alice, { presence: 'online', status_msg: 'Here' });
     }
-    await using server = await startUserServer({}, { clock, database });
+    await using server = await startUserServer({}, { clock, folder: data.folder });
     const { users } = server;
     const state = () => users.presence.get(alice.userId as never);
     expect(state()).toMatchObject({ presence: 'online', status_msg: 'Here' });
@@ -121,12 +129,12 @@ describe('presence', () => {
 describe('after a restart', () => {
   test('clients of a room where somebody typed are sent the empty list', async () => {
     const clock = new FakeClock();
-    await using database = await openTestDatabase();
+    await using data = await temporaryFolder();
     let bob: TestSession;
     let roomId: string;
     let since: string;
     {
-      await using server = await startUserServer({}, { clock, database });
+      await using server = await startUserServer({}, { clock, folder: data.folder });
       const { client } = server;
       const alice = await register(client, 'alice');
       bob = await register(client, 'bob');
@@ -134,18 +142,18 @@ describe('after a restart', () => {
       await client.put(`${v3}/rooms/${enc(roomId)}/typing/${enc(alice.userId)}`, { typing: true }, alice.token);
       since = (await sync(client, bob)).next_batch;
     }
-    await using server = await startUserServer({}, { clock, database });
+    await using server = await startUserServer({}, { clock, folder: data.folder });
     const { ephemeral } = (await sync(server.client, bob, since)).rooms.join[roomId];
     expect(ephemeral.events).toEqual([{ type: 'm.typing', content: { user_ids: [] } }]);
   });
 
   test('rooms that had not followed a change of name do so', async () => {
     const clock = new FakeClock();
-    await using database = await openTestDatabase();
+    await using data = await temporaryFolder();
     let alice: TestSession;
     let roomId: string;
     {
-      await using server = await startUserServer({}, { clock, database });
+      await using server = await startUserServer({}, { clock, folder: data.folder });
       alice = await register(server.client, 'alice');
       roomId = await openRoom(server.client, alice);
       // The process ends between the change and its way into the rooms.
@@ -154,7 +162,7 @@ describe('after a restart', () => {
         server.users.memberEvents.require(tx, alice.userId as never, 'profile');
       });
     }
-    await using server = await startUserServer({}, { clock, database });
+    await using server = await startUserServer({}, { clock, folder: data.folder });
     const { json } = await server.client.get(`${v3}/rooms/${enc(roomId)}/joined_members`, alice.token);
     expect(json.joined[alice.userId].display_name).toBe('Alice');
   });

@@ -1,20 +1,18 @@
-/** The whole server but for its data folder, on a loopback port, with a clock that the test holds. */
-import { Bus, type Entry } from '../../src/bus/index.ts';
+/** The whole server in a folder of its own, on a loopback port, with a clock that the test holds. */
+import { mkdtemp, rm } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import type { Entry } from '../../src/bus/index.ts';
 import type { Config } from '../../src/config/index.ts';
-import { Metrics, RateLimiter } from '../../src/http/index.ts';
-import { keyPairFromSeed } from '../../src/matrix/crypto/ed25519.ts';
-import { serverNameOf, type ServerName, type UserId } from '../../src/matrix/ids.ts';
-import type { Modules } from '../../src/modules.ts';
-import { createPush } from '../../src/push/index.ts';
-import { createPerform, createRoomCore } from '../../src/roomserver/index.ts';
+import type { ServerName } from '../../src/matrix/ids.ts';
+import { buildModules, type Modules } from '../../src/modules.ts';
 import { allRoutes } from '../../src/routes.ts';
 import type { Database } from '../../src/storage/index.ts';
-import { createSyncApi } from '../../src/syncapi/index.ts';
-import { createUserApi, type UserApi } from '../../src/userapi/index.ts';
+import type { UserApi } from '../../src/userapi/index.ts';
+import { Lifecycle } from '../../src/util/lifecycle.ts';
 import { createLogger } from '../../src/util/log.ts';
-import { LoopWatch } from '../../src/util/loop-watch.ts';
 import { FakeClock } from './fake-clock.ts';
-import { openTestDatabase, startTestServer, testConfig, type TestClient, type TestDatabase } from './http.ts';
+import { startTestServer, testConfig, type TestClient } from './http.ts';
 
 export const serverName = 'localhost' as ServerName;
 export const v3 = '/_matrix/client/v3';
@@ -36,62 +34,41 @@ export interface TestSession {
   readonly token: string;
 }
 
-function buildModules(db: Database, config: Config, clock: FakeClock, loop: LoopWatch): Modules {
-  const log = createLogger({ level: 'silent', format: 'json' });
-  const bus = new Bus(db);
-  const signingKey = { keyId: 'ed25519:test', key: keyPairFromSeed(new Uint8Array(32).fill(7)) };
-  const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
-  const users = createUserApi({ db, bus, rooms, config, serverName, clock });
-  const isLocal = (user: string): boolean => serverNameOf(user as UserId) === serverName;
-  const push = createPush({ db, bus, rooms, markers: users.receipts, isLocal });
-  const roomUsers = {
-    isLocal,
-    profileOf: users.profiles.ofMember.bind(users.profiles),
-    isGuest: () => false,
-    blocksInvites: () => false,
-    followUpgrade: () => undefined,
-  };
-  const defaultVersion = config.rooms.defaultVersion;
-  const perform = createPerform({ rooms, users: roomUsers, serverName, defaultVersion, clock });
-  const { syncData: userData } = users;
-  const sync = createSyncApi({ db, bus, rooms, userData, push, clock, log, config: config.sync });
-  const limiter = new RateLimiter(config.rateLimits, clock);
-  const metrics = new Metrics(loop);
-  return { ...{ config, serverName, clock, log, metrics, limiter, db, bus, rooms }, ...{ users, push, perform, sync } };
+/** A folder that is removed when disposed, for servers that follow each other. */
+export async function temporaryFolder(): Promise<AsyncDisposable & { readonly folder: string }> {
+  const folder = await mkdtemp(join(tmpdir(), 'neurite-users-'));
+  return { folder, [Symbol.asyncDispose]: () => rm(folder, { recursive: true }) };
 }
 
-/** Open registration, cheap passwords and no rate limits unless `config` says otherwise; `database` is kept open. */
+/** Open registration, cheap passwords and no rate limits unless `config` says otherwise; a given `folder` is kept. */
 export async function startUserServer(
   config: Partial<Config> = {},
-  options: { readonly clock?: FakeClock; readonly database?: TestDatabase } = {},
+  options: { readonly clock?: FakeClock; readonly folder?: string } = {},
 ): Promise<UserServer> {
-  const database = options.database ?? (await openTestDatabase());
-  const { db } = database;
+  const dataDir = options.folder ?? (await mkdtemp(join(tmpdir(), 'neurite-users-')));
   const clock = options.clock ?? new FakeClock();
-  const loop = new LoopWatch(createLogger({ level: 'silent', format: 'json' }));
+  const log = createLogger({ level: 'silent', format: 'json' });
+  const lifecycle = new Lifecycle(log);
   const defaults = testConfig();
   const whole: Config = {
-    ...defaults,
+    ...{ ...defaults, dataDir, serverName },
     registration: { ...defaults.registration, mode: 'open' },
     passwords: { memory: 8192, passes: 1 },
     rateLimits: { ...defaults.rateLimits, enabled: false },
     ...config,
   };
-  const modules = buildModules(db, whole, clock, loop);
-  const { users } = modules;
+  const modules = buildModules(whole, clock, log, lifecycle);
+  const { users, db, bus } = modules;
   const entries: Entry[] = [];
-  modules.bus.addListener((batch) => void entries.push(...batch.map(({ entry }) => entry)));
+  bus.addListener((batch) => void entries.push(...batch.map(({ entry }) => entry)));
   await users.memberEvents.resume();
   const { authenticator } = users;
-  const server = await startTestServer(allRoutes(modules), {
-    ...{ authenticator, db, clock },
-    config: { rateLimits: whole.rateLimits },
-  });
+  const { rateLimits } = whole;
+  const server = await startTestServer(allRoutes(modules), { authenticator, db, clock, config: { rateLimits } });
   const dispose = async (): Promise<void> => {
     await server.stop();
-    await users.close();
-    loop[Symbol.dispose]();
-    if (options.database === undefined) await database[Symbol.asyncDispose]();
+    await lifecycle.stop();
+    if (options.folder === undefined) await rm(dataDir, { recursive: true });
   };
   return { client: server.client, users, modules, clock, db, entries, [Symbol.asyncDispose]: dispose };
 }
