@@ -5,6 +5,7 @@
 import { expect, test } from '@jest/globals';
 import fc from 'fast-check';
 import type { Room } from '../../src/roomserver/index.ts';
+import type { EventId, UserId } from '../../src/matrix/ids.ts';
 import { asPosition } from '../../src/storage/index.ts';
 import { fork } from '../support/fork.ts';
 import { user } from '../support/room-core.ts';
@@ -19,6 +20,7 @@ type Command =
   | { readonly kind: 'invite' | 'kick' | 'ban' | 'unban'; readonly whom: number; readonly room: number }
   | { readonly kind: 'redact' | 'fork' | 'forkTopic'; readonly back: number; readonly room: number }
   | { readonly kind: 'visibility'; readonly value: string; readonly room: number }
+  | { readonly kind: 'tell'; readonly what: string; readonly who: number; readonly room: number }
   | { readonly kind: 'sync'; readonly who: number; readonly after: boolean };
 
 const who = fc.integer({ min: 0, max: 2 });
@@ -45,6 +47,26 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       room,
     }),
   },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      kind: fc.constant('tell' as const),
+      what: fc.constantFrom(
+        'receipt',
+        'private',
+        'typing',
+        'silent',
+        'tag',
+        'data',
+        'message',
+        'keys',
+        'presence',
+        'ignore',
+      ),
+      who,
+      room,
+    }),
+  },
   { weight: 3, arbitrary: fc.record({ kind: fc.constant('sync' as const), who, after: fc.boolean() }) },
 );
 
@@ -65,6 +87,7 @@ class World {
 
   async run(command: Command): Promise<void> {
     if (command.kind === 'sync') return this.#sync(command.who, command.after);
+    if (command.kind === 'tell') return this.#tell(command.what, user(people[command.who] ?? ann), command.room);
     const target = this.rooms[command.room] as Room;
     try {
       await this.#act(target, command);
@@ -73,7 +96,7 @@ class World {
     }
   }
 
-  async #act(target: Room, command: Exclude<Command, { kind: 'sync' }>): Promise<void> {
+  async #act(target: Room, command: Exclude<Command, { kind: 'sync' | 'tell' }>): Promise<void> {
     const sent = this.sent[command.room] as string[];
     const send = async (sender: string, type: string, content: Record<string, unknown>, stateKey?: string) => {
       const proto = { type, sender, content, ...(stateKey === undefined ? {} : { stateKey }) };
@@ -124,6 +147,30 @@ class World {
         await fork(this.server.rooms, target, prev, proto);
       }
     }
+  }
+
+  /** What is not in rooms' timelines. */
+  async #tell(what: string, person: UserId, index: number): Promise<void> {
+    const { accountData, deviceLists, presence, receipts, toDevice, typing } = this.server.users;
+    const target = this.rooms[index] as Room;
+    const eventId = this.sent[index]?.at(-1) as EventId | undefined;
+    const text = `${(this.#count += 1)}`;
+    if (what === 'typing') return typing.start(target, person, 30_000);
+    if (what === 'silent') return typing.stop(target.nid, person);
+    if (what === 'presence') return presence.set(person, 'DEVICE', 'online', text);
+    await this.server.write((tx) => {
+      if (what === 'tag') accountData.put(tx, person, target.roomId, 'm.tag', { text });
+      else if (what === 'data') accountData.put(tx, person, null, 'org.example', { text });
+      else if (what === 'ignore') {
+        // Whoever ignores stays with it, so that what he was sent before doesn't count.
+        accountData.put(tx, person, null, 'm.ignored_user_list', { ignored_users: {} });
+      } else if (what === 'message') toDevice.send(tx, person, 'm.test', user(people[1]), 'DEVICE', { text });
+      else if (what === 'keys') deviceLists.touch(tx, person);
+      else if (eventId !== undefined) {
+        const type = what === 'private' ? ('m.read.private' as const) : ('m.read' as const);
+        receipts.set(tx, { room: target, user: person, type, threadId: null, eventId });
+      }
+    });
   }
 
   #joined(target: Room, member: string): boolean {
@@ -213,6 +260,9 @@ test('linear equals polylog, and chained incremental syncs rebuild the full sync
   await fc.assert(
     fc.asyncProperty(fc.array(command, { minLength: 10, maxLength: 60 }), async (commands) => {
       await using server = openTestSync();
+      await server.write((tx) => {
+        for (const name of people) server.users.devices.create(tx, user(name), 'DEVICE');
+      });
       const world = new World(server, [await server.rooms.openRoom(ann), await server.rooms.openRoom(ann, '10')]);
       for (const step of commands) await world.run(step);
       for (const [index] of people.entries()) {
@@ -221,6 +271,6 @@ test('linear equals polylog, and chained incremental syncs rebuild the full sync
       }
       await world.checkOldTokens();
     }),
-    { numRuns: Number(process.env.RUNS ?? 25) },
+    { numRuns: 40 },
   );
 }, 120_000);

@@ -23,7 +23,7 @@ function* compose(pass: Pass): Compose<Part | undefined> {
   const users = new Set(pass.presence);
   if (!pass.initial) for (const user of (yield* sharingOf(pass)).began) users.add(user);
   const events: string[] = [];
-  for (const user of users) {
+  for (const user of [...users].sort()) {
     if (pass.ignored.has(user) || !matchesEvent(pass.request.filter.presence, { type: 'm.presence', sender: user })) {
       continue;
     }
