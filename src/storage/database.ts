@@ -43,6 +43,7 @@ export interface DatabaseOptions {
 /** Work done in one group before it commits and gives the loop a turn, in ms. */
 const groupBudgetMs = 12;
 const begin = sql('BEGIN IMMEDIATE');
+const beginRead = sql('BEGIN');
 const commit = sql('COMMIT');
 const openUnit = sql('SAVEPOINT unit');
 const keepUnit = sql('RELEASE unit');
@@ -62,6 +63,7 @@ export class Database {
   #queue: Unit[] = [];
   #scheduled = false;
   #holds = 0;
+  #reading = false;
   #closed = false;
 
   /** Opens an existing, migrated database file (see `openDatabase`). */
@@ -100,7 +102,17 @@ export class Database {
 
   /** Reads within this turn, from the last commit. The handle is not valid after the callback. */
   read<T>(work: (snapshot: Snapshot) => NotPromise<T>): T {
-    return work(this.#reader);
+    if (this.#reading) return work(this.#reader);
+    // One transaction for all statements: each of its own would take and give back the WAL's locks, which costs more
+    // than most look-ups.
+    this.#reading = true;
+    this.#reader.run(beginRead);
+    try {
+      return work(this.#reader);
+    } finally {
+      this.#reader.run(commit);
+      this.#reading = false;
+    }
   }
 
   /** A snapshot that stays the same across turns, for at most a few seconds: an open one keeps the WAL from shrinking. */
