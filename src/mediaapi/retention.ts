@@ -125,7 +125,7 @@ export class Retention {
     let deleted = 0;
     for (const kind of ['preview', 'remote', 'upload'] as const) {
       while (used() > budget) {
-        const [oldest] = this.#oldest(kind, now, 1);
+        const [oldest] = this.#oldest(kind, now + 1, 1);
         if (oldest === undefined) break;
         deleted += await repository.delete([oldest]);
       }

@@ -60,6 +60,8 @@ export async function fetchUrl(start: URL, options: FetchOptions): Promise<Fetch
       },
     });
     const { statusCode: status, body } = response;
+    // A body that is given up says so by an event, which would end the process if nobody listened.
+    body.on('error', () => undefined);
     const location = header(response.headers['location']);
     if (status >= 300 && status < 400 && location !== undefined) {
       body.destroy();
