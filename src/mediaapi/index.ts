@@ -53,7 +53,7 @@ export interface Media extends AsyncDisposable {
   readonly maxUploadSize: number;
   /** Opens an item's content. The caller closes it. @throws Error when the file is gone */
   open(item: StoredItem): Promise<OpenFile>;
-  /** Where rows and files disagree, one sentence each. For a server at rest. */
+  /** Sweeps up what a crash left, then tells where rows and files disagree, one sentence each. */
   verify(): Promise<string[]>;
 }
 
@@ -83,7 +83,10 @@ export function createMedia(parts: MediaParts): Media {
     tasks: retention.tasks,
     maxUploadSize: config.media.maxUploadSize,
     open: (item) => openContent(files, item),
-    verify: () => checkMedia({ db, files }),
+    verify: async () => {
+      await retention.sweep();
+      return checkMedia(common);
+    },
     [Symbol.asyncDispose]: async () => {
       stop.abort();
       await previews[Symbol.asyncDispose]();

@@ -139,42 +139,48 @@ export class Retention {
   }
 }
 
-/** Where rows and files disagree, one sentence each; nothing is changed. For `neurite verify`, with the server stopped. */
-export async function checkMedia({ db, files }: Pick<RetentionParts, 'db' | 'files'>): Promise<string[]> {
+/** Where rows and files disagree, one sentence each; nothing is changed. Uploads may go on meanwhile. */
+export async function checkMedia({ db, files, repository }: CheckParts): Promise<string[]> {
   const faults: string[] = [];
-  const check = async (path: string, size: number, what: string): Promise<void> => {
-    const found = await files.sizeOf(path);
-    if (found === undefined) faults.push(`the file of ${what} is missing`);
-    else if (found !== size) faults.push(`the file of ${what} has ${found} bytes instead of ${size}`);
-  };
-  let after = '';
-  for (;;) {
-    const blobs = db.read((snapshot) => snapshot.all(storage.selectBlobsAfter, after, batch));
-    for (const blob of blobs) {
-      await check(files.contentPath(blob.hash), blob.size, `media ${blob.hash}`);
-      for (const row of db.read((snapshot) => snapshot.all(storage.selectThumbnails, blob.hash))) {
-        const name = thumbnailName(row);
-        await check(files.thumbnailPath(name), row.size, `thumbnail ${name}`);
-      }
-    }
-    const last = blobs.at(-1);
-    if (last === undefined) break;
-    after = last.hash;
+  const hashes = new Set<string>();
+  for (let after: string | undefined = ''; after !== undefined;) {
+    const from: string = after;
+    const blobs = db.read((snapshot) => snapshot.all(storage.selectBlobsAfter, from, batch));
+    for (const { hash } of blobs) hashes.add(hash);
+    after = blobs.at(-1)?.hash;
   }
-  for await (const names of files.stored('content')) {
-    for (const name of names) {
-      const known = db.read((snapshot) => snapshot.get(storage.selectBlob, name));
-      if (known === undefined) faults.push(`the file media ${name} belongs to nothing`);
-    }
+  for await (const names of files.stored('content')) for (const name of names) hashes.add(name);
+  // In the lane of a content its rows and files agree, or never will.
+  for (const hash of hashes) {
+    await repository.inLane(hash, async () => void faults.push(...(await faultsOf(db, files, hash))));
   }
   for await (const names of files.stored('thumbnails')) {
     for (const name of names) {
-      const rows = db.read((snapshot) => snapshot.all(storage.selectThumbnails, name.split('-')[0] ?? ''));
-      if (!rows.some((row) => thumbnailName(row) === name))
-        faults.push(`the file thumbnail ${name} belongs to nothing`);
+      if (!hashes.has(name.split('-')[0] ?? '')) faults.push(`the file of thumbnail ${name} belongs to nothing`);
     }
   }
-  const unused = db.read((snapshot) => snapshot.all(storage.selectUnusedBlobs, batch));
-  for (const { hash } of unused) faults.push(`media ${hash} is named by nothing`);
   return faults;
+}
+
+type CheckParts = Pick<RetentionParts, 'db' | 'files' | 'repository'>;
+
+async function faultsOf(db: Database, files: MediaFiles, hash: string): Promise<string[]> {
+  const blob = db.read((snapshot) => snapshot.get(storage.selectBlob, hash));
+  const size = await files.sizeOf(files.contentPath(hash));
+  if (blob === undefined) return size === undefined ? [] : [`the file of media ${hash} belongs to nothing`];
+  const faults = difference(`media ${hash}`, size, blob.size);
+  if (db.read((snapshot) => snapshot.get(storage.selectAnyItemOfBlob, hash)) === undefined) {
+    faults.push(`media ${hash} is named by nothing`);
+  }
+  for (const row of db.read((snapshot) => snapshot.all(storage.selectThumbnails, hash))) {
+    const name = thumbnailName(row);
+    faults.push(...difference(`thumbnail ${name}`, await files.sizeOf(files.thumbnailPath(name)), row.size));
+  }
+  return faults;
+}
+
+function difference(what: string, found: number | undefined, expected: number): string[] {
+  if (found === expected) return [];
+  if (found === undefined) return [`the file of ${what} is missing`];
+  return [`the file of ${what} has ${found} bytes instead of ${expected}`];
 }
