@@ -12,7 +12,7 @@ import type { Tokens } from './tokens.ts';
 /** What is looked at besides the token. */
 export interface TokenRequest {
   readonly address: string;
-  /** The endpoint stays open to locked accounts. */
+  /** The endpoint stays open to locked accounts and expired tokens. */
   readonly whileLocked: boolean;
 }
 
@@ -43,7 +43,8 @@ export class TokenAuthenticator {
     const account = found === undefined ? undefined : this.#account(found.userId);
     if (found === undefined || account === undefined || account.deactivated) throw matrixError.unknownToken();
     if (account.locked && !request.whileLocked) throw matrixError.userLocked();
-    if (found.expiresAt !== undefined && found.expiresAt <= this.#clock.now()) {
+    const expired = found.expiresAt !== undefined && found.expiresAt <= this.#clock.now();
+    if (expired && !request.whileLocked) {
       throw matrixError.unknownToken({ softLogout: true }, 'The access token has expired');
     }
     if (found.unconfirmed !== undefined) this.#confirm(found.unconfirmed);

@@ -150,7 +150,13 @@ export class Presence {
   active(userId: UserId, deviceId: string | undefined): void {
     const user = this.#users.get(userId);
     if (!this.#enabled || user === undefined || user.state === 'offline') return;
-    const device = deviceOf(user, deviceId);
+    // Of an activity without a device it is taken that the one heard of last was at work.
+    const latest = [...user.devices.values()].reduce<Device | undefined>(
+      (best, device) => (best === undefined || device.heardAt > best.heardAt ? device : best),
+      undefined,
+    );
+    const device = deviceId === undefined ? latest : deviceOf(user, deviceId);
+    if (device === undefined) return;
     device.heardAt = this.#clock.now();
     device.state = 'online';
     user.lastActiveAt = this.#clock.now();

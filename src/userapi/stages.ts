@@ -34,8 +34,11 @@ export function createStages(
     if (typeof password !== 'string') return err(matrixError.missingParam('Missing: auth.password'));
     if (identifier === undefined) return err(matrixError.missingParam('Missing: auth.identifier'));
     const account = await sessions.checkPassword(identifier, password);
-    const rightUser = requester === undefined || account?.userId === requester.userId;
-    if (account === undefined || !rightUser) return err(matrixError.forbidden('Wrong user name or password'));
+    if (account === undefined) return err(matrixError.forbidden('Wrong user name or password'));
+    // Somebody else has shown himself: no second attempt makes that right.
+    if (requester !== undefined && account.userId !== requester.userId) {
+      throw matrixError.forbidden('This is the password of another user');
+    }
     return ok({ userId: account.userId });
   };
   const tokenStage = async ({ token }: JsonObject): ReturnType<Stage> => {

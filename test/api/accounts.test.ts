@@ -214,6 +214,8 @@ describe('refresh tokens', () => {
     const second = (await client.post(`${v3}/refresh`, { refresh_token: first.refresh_token })).json;
     const whoami = await client.get(`${v3}/account/whoami`, second.access_token);
     expect(whoami.json.device_id).toBe(first.device_id);
+    clock.advance(second.expires_in_ms + 1);
+    expect((await client.post(`${v3}/logout`, {}, second.access_token)).status).toBe(200);
   });
 
   test('a lost answer can be fetched again; the first use of a new pair ends the old one and its siblings', async () => {
@@ -258,7 +260,7 @@ describe('devices', () => {
     await register(client, 'bob');
     const auth = { type: 'm.login.password', identifier: identifier('bob'), password };
     const refused = await client.delete(`${v3}/devices/${alice.deviceId}`, alice.token, { auth });
-    expect([refused.status, refused.json.errcode]).toEqual([401, 'M_FORBIDDEN']);
+    expect([refused.status, refused.json.errcode]).toEqual([403, 'M_FORBIDDEN']);
   });
 
   test('are renamed, and logout/all ends every session', async () => {

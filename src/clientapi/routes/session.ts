@@ -91,7 +91,7 @@ export function sessionRoutes(parts: SessionRouteParts): Route[] {
     route({
       method: 'POST',
       path: `${v3}/logout`,
-      auth: 'guest',
+      auth: 'user',
       rate: 'none',
       whileLocked: true,
       handle: async ({ requester: { userId, deviceId } }) => {
@@ -102,7 +102,7 @@ export function sessionRoutes(parts: SessionRouteParts): Route[] {
     route({
       method: 'POST',
       path: `${v3}/logout/all`,
-      auth: 'guest',
+      auth: 'user',
       rate: 'none',
       whileLocked: true,
       handle: async ({ requester }) => {
