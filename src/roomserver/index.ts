@@ -23,4 +23,5 @@ export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts
 export { eventsByTime } from './query/by-time.ts';
 export type * from './types.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';
+export { collectState, type Collected } from './state/collect.ts';
 export { verifyRoomserver } from './verify/index.ts';

@@ -62,6 +62,9 @@ export class StateStore {
   /** Committed results of `append`, by parent and event. */
   readonly #appended = new LRUCache<string, SnapshotNid>({ max: 2_000 });
 
+  /** Numbers handed out while a collection is under way. */
+  readonly #uses = new Set<{ readonly snapshots: Set<number>; readonly blocks: Set<number> }>();
+
   constructor(options: StateStoreOptions) {
     this.#blockNids = options.blockNids;
     this.#snapshotNids = options.snapshotNids;
@@ -131,7 +134,7 @@ export class StateStore {
   append(tx: Tx, parent: SnapshotNid, type: number, key: number, event: number): SnapshotNid {
     const memo = `${parent} ${event}`;
     const known = this.#appended.get(memo);
-    if (known !== undefined) return known;
+    if (known !== undefined) return this.#named(known);
     const appended = this.#store(tx, parent, blockOf([{ type, key, event }]), false);
     tx.afterCommit(() => this.#appended.set(memo, appended));
     return appended;
@@ -142,6 +145,13 @@ export class StateStore {
     return entries.length === 0 ? parent : this.#store(tx, parent, blockOf(entries), true);
   }
 
+  /** Notes every snapshot and block that is named anew from now on, until `end`: a collection spares them. */
+  noteUses(): { readonly snapshots: ReadonlySet<number>; readonly blocks: ReadonlySet<number>; end(): void } {
+    const uses = { snapshots: new Set<number>(), blocks: new Set<number>() };
+    this.#uses.add(uses);
+    return { ...uses, end: () => void this.#uses.delete(uses) };
+  }
+
   /** Drops what is cached of deleted rows. */
   forget(blocks: Iterable<number>, snapshots: Iterable<number>): void {
     for (const nid of blocks) {
@@ -150,6 +160,12 @@ export class StateStore {
     }
     for (const nid of snapshots) this.#lists.delete(nid);
     this.#appended.clear();
+  }
+
+  /** Takes note that a stored snapshot is named again, and so are its blocks. */
+  #named(nid: SnapshotNid): SnapshotNid {
+    for (const uses of this.#uses) uses.snapshots.add(nid);
+    return nid;
   }
 
   #lookUp(snapshot: Snapshot, list: readonly BlockNid[], type: number, key: number): number {
@@ -208,7 +224,10 @@ export class StateStore {
     const hash = hashed || size >= hashedFrom ? shortHash(body) : null;
     if (hash !== null) {
       const equal = tx.all(selectBlocksByHash, hash).find((row) => Buffer.compare(row.body, body) === 0);
-      if (equal !== undefined) return equal.nid as BlockNid;
+      if (equal !== undefined) {
+        for (const uses of this.#uses) uses.blocks.add(equal.nid);
+        return equal.nid as BlockNid;
+      }
     }
     const nid = this.#blockNids.next() as BlockNid;
     tx.run(insertBlock, nid, size, hash, body);
@@ -223,7 +242,7 @@ export class StateStore {
     const hash = hashed ? shortHash(blocks) : null;
     if (hash !== null) {
       const equal = tx.all(selectSnapshotsByHash, hash).find((row) => Buffer.compare(row.blocks, blocks) === 0);
-      if (equal !== undefined) return equal.nid as SnapshotNid;
+      if (equal !== undefined) return this.#named(equal.nid as SnapshotNid);
     }
     const nid = this.#snapshotNids.next() as SnapshotNid;
     tx.run(insertSnapshot, nid, hash, blocks);
