@@ -50,14 +50,15 @@ CREATE TABLE room_events (
   redacted_by INTEGER NOT NULL,          -- event NID of the redaction in force; 0: none
   slot INTEGER,                          -- place in the room's order: a Position; NULL: in no timeline
   live INTEGER,                          -- 1: the slot is its own Position; 0: it was filled in before the event of that slot
-  auth BLOB NOT NULL                     -- NIDs of its auth events in the order cited, as zigzag-delta varints
+  auth BLOB NOT NULL,                    -- NIDs of its auth events in the order cited, as zigzag-delta varints
+  prev BLOB                              -- NIDs of its prev events likewise; NULL: the JSON names them, and the auth events
 ) STRICT;
 CREATE INDEX room_events_timeline ON room_events (room, slot, live, depth) WHERE slot IS NOT NULL;
 
 CREATE TABLE room_event_json (
   nid INTEGER PRIMARY KEY,               -- event NID
   client TEXT NOT NULL,                  -- canonical JSON of the members that clients see; redacted while a redaction is in force
-  rest TEXT NOT NULL                     -- canonical JSON of the other members
+  rest TEXT NOT NULL                     -- canonical JSON of the other members, without auth_events and prev_events if room_events has prev
 ) STRICT;
 
 CREATE TABLE room_originals (

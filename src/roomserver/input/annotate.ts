@@ -5,7 +5,6 @@
 import { mayRedact, powerLevelsOf } from '../../matrix/auth-power-levels.ts';
 import { memberOf } from '../../matrix/json.ts';
 import { type RoomEvent, redactEvent } from '../../matrix/pdu.ts';
-import { splitForStorage } from '../../matrix/stored-event.ts';
 import type { Snapshot, Tx } from '../../storage/index.ts';
 import {
   addRedaction,
@@ -84,14 +83,24 @@ export function applyRedactions(stores: Stores, tx: Tx, room: Room, nid: EventNi
   }
   if (redaction > 0) {
     keepOriginal(tx, nid, now, stores.events.texts(tx, nid));
-    const redacted = splitForStorage(redactEvent(stores.events.parsed(tx, nid, room.rules), room.rules), room.rules);
-    stores.events.updateRedacted(tx, nid, redaction, redacted.client, redacted.rest);
+    stores.events.updateRedacted(tx, nid, redaction, redactedTexts(stores, tx, room, nid));
     return true;
   }
   // Withdrawn: the original comes back, if it is still there.
   const original = originalOf(tx, nid);
   if (original === undefined) return false;
-  stores.events.updateRedacted(tx, nid, 0 as EventNid, original.client, original.rest);
+  stores.events.updateRedacted(tx, nid, 0 as EventNid, original);
   dropOriginal(tx, nid);
   return false;
+}
+
+/** The texts that an event is stored as once it is redacted. */
+export function redactedTexts(
+  { events }: Stores,
+  snapshot: Snapshot,
+  { rules }: Room,
+  nid: EventNid,
+): ReturnType<Stores['events']['texts']> {
+  const redacted = redactEvent(events.parsed(snapshot, nid, rules), rules);
+  return events.textsOf(redacted, rules, events.prevNids(snapshot, nid));
 }

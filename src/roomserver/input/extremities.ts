@@ -41,6 +41,8 @@ export const hasAcceptedDescendant = (stores: Stores, snapshot: Snapshot, nid: E
 
 /** The stored prev events of an event. */
 export function prevNids(stores: Stores, snapshot: Snapshot, room: RoomNid, nid: EventNid): EventNid[] {
+  const known = stores.events.prevNids(snapshot, nid);
+  if (known !== undefined) return known;
   const { rules } = stores.rooms.byNid(snapshot, room);
   const { prevEvents } = stores.events.parsed(snapshot, nid, rules);
   return [...new Set(prevEvents)].map((id) => stores.events.nidOf(snapshot, id)).filter((prev) => prev > 0);

@@ -2,10 +2,9 @@
  * The storing phase: the event's row with the state before and after it, its place in the room's order, and its edges in
  * both directions.
  */
-import { splitForStorage } from '../../matrix/stored-event.ts';
 import type { Tx } from '../../storage/index.ts';
 import { flag } from '../storage/events.ts';
-import type { SnapshotNid } from '../types.ts';
+import type { EventNid, SnapshotNid } from '../types.ts';
 import { type Job, type Phase, type PipelineTools, positionOf } from './job.ts';
 
 export const storeEvent: Phase = (tx, job, { stores }) => {
@@ -19,14 +18,22 @@ export const storeEvent: Phase = (tx, job, { stores }) => {
   const judged = { flags, snapshot: before, after: job.after, place };
   if (known !== undefined) stores.events.updateJudged(tx, job.nid, judged);
   else {
-    const texts = splitForStorage(event, room.rules);
-    stores.events.insert(tx, job.nid, { event, room: room.nid, auth, ...judged, ...texts });
+    const prev = prevInOrder(job);
+    stores.events.insert(tx, job.nid, { event, room: room.nid, rules: room.rules, auth, prev, ...judged });
   }
   if (job.failure !== undefined || known !== undefined) {
     stores.events.setVerdictReason(tx, job.nid, job.failure?.reason);
   }
   return undefined;
 };
+
+/** The prev events by number as the event cites them, where each is stored with its state. */
+function prevInOrder({ kind, event, prev }: Job): EventNid[] | undefined {
+  if (kind === 'outlier') return undefined;
+  const nids = new Map(prev.map(({ eventId, nid }) => [eventId, nid]));
+  const inOrder = event.prevEvents.flatMap((id) => nids.get(id) ?? []);
+  return inOrder.length === event.prevEvents.length ? inOrder : undefined;
+}
 
 /** State after = state before + own entry unless the event is rejected (INVARIANTS 10). */
 function stateAfter(tx: Tx, job: Job, stores: PipelineTools['stores']): SnapshotNid {

@@ -4,9 +4,9 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { EventId, UserId } from '../../matrix/ids.ts';
-import { type RoomEvent, toRoomEvent } from '../../matrix/pdu.ts';
+import { type Pdu, type RoomEvent, toRoomEvent } from '../../matrix/pdu.ts';
 import type { RoomVersionRules } from '../../matrix/room-versions.ts';
-import { joinFromStorage } from '../../matrix/stored-event.ts';
+import { joinFromStorage, pduTextFromStorage, splitForStorage } from '../../matrix/stored-event.ts';
 import { asPosition, sql, type Position, type Snapshot, type SqlValue, type Tx } from '../../storage/index.ts';
 import { packList, unpackList } from '../../util/varint.ts';
 import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
@@ -76,6 +76,13 @@ export interface NewEvent {
   readonly place: { readonly slot: Position; readonly live: 0 | 1 } | undefined;
   /** NIDs of its auth events, in the order cited. */
   readonly auth: readonly EventNid[];
+  /** NIDs of its prev events, in the order cited; undefined: some are not stored. */
+  readonly prev: readonly EventNid[] | undefined;
+  readonly rules: RoomVersionRules;
+}
+
+/** The two texts of an event as its rows have them. */
+interface StoredTexts {
   readonly client: string;
   readonly rest: string;
 }
@@ -89,9 +96,9 @@ const selectAuth = sql<[nid: number], { auth: Uint8Array }>('SELECT auth FROM ro
 const selectStored = sql<[nid: number], StoredRow>(
   `SELECT ${storedColumns} FROM room_events e JOIN room_event_json j ON j.nid = e.nid WHERE e.nid = ?`,
 );
-const selectTexts = sql<[nid: number], { client: string; rest: string }>(
-  'SELECT client, rest FROM room_event_json WHERE nid = ?',
-);
+const selectTexts = sql<[nid: number], StoredTexts>('SELECT client, rest FROM room_event_json WHERE nid = ?');
+const selectPrev = sql<[nid: number], { prev: Uint8Array | null }>('SELECT prev FROM room_events WHERE nid = ?');
+const selectEventId = sql<[nid: number], { event_id: StoredId }>('SELECT event_id FROM room_events WHERE nid = ?');
 const timeline = (order: 'ASC' | 'DESC') =>
   sql<[room: number, ...Bound, ...Bound, limit: number], StoredRow>(
     `SELECT ${storedColumns} FROM room_events e JOIN room_event_json j ON j.nid = e.nid
@@ -103,7 +110,7 @@ const selectBackward = timeline('DESC');
 const selectForward = timeline('ASC');
 const insertEvent = sql<SqlValue[]>(
   `INSERT INTO room_events (nid, event_id, room, type, state_key, sender, ts, depth, flags, membership, snapshot,
-     state_after, redacted_by, slot, live, auth) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?)`,
+     state_after, redacted_by, slot, live, auth, prev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)`,
 );
 const insertTexts = sql<[nid: number, client: string, rest: string]>(
   'INSERT INTO room_event_json (nid, client, rest) VALUES (?, ?, ?)',
@@ -176,7 +183,8 @@ export class EventStore {
     return auth;
   }
 
-  texts(snapshot: Snapshot, nid: EventNid): { readonly client: string; readonly rest: string } {
+  /** The texts as they are stored: `rest` may lack what the numbers tell. */
+  texts(snapshot: Snapshot, nid: EventNid): StoredTexts {
     const row = snapshot.get(selectTexts, nid);
     if (row === undefined) throw new Error(`event ${nid} is missing`);
     return row;
@@ -188,10 +196,39 @@ export class EventStore {
     const cacheKey = meta.redactedBy > 0 ? -nid : nid;
     const known = this.#parsed.get(cacheKey);
     if (known !== undefined) return known;
-    const { client, rest } = this.texts(snapshot, nid);
+    const { client, rest } = this.#fullTexts(snapshot, nid);
     const event = toRoomEvent(joinFromStorage(client, rest, rules), rules, meta.eventId);
     this.#parsed.set(cacheKey, event);
     return event;
+  }
+
+  /** JSON text of the PDU as other servers get it, redacted when a redaction is in force. */
+  pduText(snapshot: Snapshot, nid: EventNid, rules: RoomVersionRules): string {
+    const { client, rest } = this.#fullTexts(snapshot, nid);
+    return pduTextFromStorage(client, rest, rules);
+  }
+
+  /** NIDs of the prev events; undefined: the event names some that were not stored when it was. */
+  prevNids(snapshot: Snapshot, nid: EventNid): EventNid[] | undefined {
+    const prev = snapshot.get(selectPrev, nid)?.prev;
+    return prev === undefined || prev === null ? undefined : (unpackList(prev) as EventNid[]);
+  }
+
+  /** The texts that an event would be stored as: `prev` as in its row. */
+  textsOf(event: RoomEvent, rules: RoomVersionRules, prev: readonly EventNid[] | undefined): StoredTexts {
+    if (prev === undefined) return splitForStorage(event, rules);
+    const { auth_events: _auth, prev_events: _prev, ...pdu } = event.pdu;
+    return splitForStorage({ ...event, pdu: pdu as Pdu }, rules);
+  }
+
+  #fullTexts(snapshot: Snapshot, nid: EventNid): StoredTexts {
+    const { client, rest } = this.texts(snapshot, nid);
+    const prev = this.prevNids(snapshot, nid);
+    if (prev === undefined) return { client, rest };
+    const ids = (nids: readonly EventNid[]): string =>
+      JSON.stringify(nids.map((cited) => eventIdFrom(snapshot.get(selectEventId, cited)?.event_id ?? '')));
+    const edges = `{"auth_events":${ids(this.authNids(snapshot, nid))},"prev_events":${ids(prev)}`;
+    return { client, rest: rest === '{}' ? `${edges}}` : `${edges},${rest.slice(1)}` };
   }
 
   timelineBackward(
@@ -223,7 +260,10 @@ export class EventStore {
 
   /** Stores an event under a new NID. @throws Error when an auth event has not got a lower one (INVARIANTS 9) */
   insert(tx: Tx, nid: EventNid, added: NewEvent): void {
-    const { event, auth, place } = added;
+    const { event, auth, place, rules } = added;
+    // Versions 1 and 2 cite with hashes, which no number tells.
+    const prev = rules.eventReferencesArePairs ? undefined : added.prev;
+    const texts = this.textsOf(event, rules, prev);
     if (auth.some((cited) => cited <= 0 || cited >= nid))
       throw new Error('an auth event is not stored before its event');
     const isMember = event.type === 'm.room.member' && event.stateKey !== undefined;
@@ -247,8 +287,9 @@ export class EventStore {
       place?.slot ?? null,
       place?.live ?? null,
       packList(auth),
+      prev === undefined ? null : packList(prev),
     );
-    tx.run(insertTexts, nid, added.client, added.rest);
+    tx.run(insertTexts, nid, texts.client, texts.rest);
     this.#auth.set(nid, auth);
     this.#parsed.set(nid, event);
   }
@@ -268,8 +309,8 @@ export class EventStore {
   }
 
   /** Replaces the texts and says by which redaction (0: none any more). */
-  updateRedacted(tx: Tx, nid: EventNid, redaction: EventNid, client: string, rest: string): void {
-    tx.run(updateTexts, client, rest, nid);
+  updateRedacted(tx: Tx, nid: EventNid, redaction: EventNid, texts: StoredTexts): void {
+    tx.run(updateTexts, texts.client, texts.rest, nid);
     tx.run(updateRedactedBy, redaction, nid);
   }
 

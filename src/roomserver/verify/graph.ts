@@ -2,9 +2,8 @@
  * Verification of the event graph: each event against its JSON, the order of NIDs, edges, the state before and after each
  * event, verdicts, forward extremities, places in the room's order.
  */
-import { redactEvent, eventIdOf } from '../../matrix/pdu.ts';
-import { splitForStorage } from '../../matrix/stored-event.ts';
-import { redactionInForce } from '../input/annotate.ts';
+import { eventIdOf } from '../../matrix/pdu.ts';
+import { redactedTexts, redactionInForce } from '../input/annotate.ts';
 import { failureByAuthEvents, failureByState } from '../input/checks.ts';
 import { hasAcceptedDescendant } from '../input/extremities.ts';
 import { Resolver } from '../state/resolve.ts';
@@ -46,6 +45,8 @@ function verifyColumns({ stores, snapshot, room, differs }: Verification, meta: 
   if (meta.membership !== (isMember ? membershipCode(event.content.membership) : 0)) wrong('membership');
   const auth = events.authNids(snapshot, meta.nid);
   if (auth.map((nid) => events.meta(snapshot, nid)?.eventId).join() !== event.authEvents.join()) wrong('auth');
+  const prev = events.prevNids(snapshot, meta.nid);
+  if (prev !== undefined && prev.some((nid) => events.meta(snapshot, nid)?.room !== room.nid)) wrong('prev');
   if (auth.some((nid) => nid >= meta.nid)) differs(`event ${meta.nid}: an auth event has no lower number`);
 }
 
@@ -104,8 +105,7 @@ function verifyRedaction({ stores, snapshot, room, differs }: Verification, meta
   if (inForce !== redactedBy) differs(`event ${nid}: redacted by ${redactedBy}, should be by ${inForce}`);
   if (redactedBy === 0) return;
   const stored = stores.events.texts(snapshot, nid);
-  const event = stores.events.parsed(snapshot, nid, room.rules);
-  const redacted = splitForStorage(redactEvent(event, room.rules), room.rules);
+  const redacted = redactedTexts(stores, snapshot, room, nid);
   if (redacted.client !== stored.client || redacted.rest !== stored.rest) {
     differs(`event ${nid}: marked as redacted, but its text is not`);
   }
