@@ -98,6 +98,8 @@ export interface RoomReader {
   eventById(snapshot: Snapshot, eventId: string): StoredEvent | undefined;
   /** The event parsed, as auth rules want it (redacted when marked so). */
   roomEvent(snapshot: Snapshot, nid: EventNid): RoomEvent;
+  /** JSON text of the PDU, as other servers get it (redacted when marked so). */
+  pduText(snapshot: Snapshot, nid: EventNid): string;
 
   /** The room's current state: one key, or all of it (or of one type). */
   currentEvent(snapshot: Snapshot, room: RoomNid, type: string, stateKey: string): StoredEvent | undefined;

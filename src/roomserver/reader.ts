@@ -57,12 +57,16 @@ type Part<K extends keyof RoomReader> = Pick<RoomReader, K>;
 function roomAndEventReader({
   rooms,
   events,
-}: Stores): Part<'room' | 'roomByNid' | 'event' | 'eventById' | 'roomEvent'> {
+}: Stores): Part<'room' | 'roomByNid' | 'event' | 'eventById' | 'roomEvent' | 'pduText'> {
   return {
     room: (snapshot, roomId) => rooms.byId(snapshot, roomId),
     roomByNid: (snapshot, nid) => rooms.byNid(snapshot, nid),
     event: (snapshot, nid) => events.stored(snapshot, nid),
     eventById: (snapshot, eventId) => events.stored(snapshot, events.nidOf(snapshot, eventId)),
+    pduText: (snapshot, nid) => {
+      const { room } = events.knownMeta(snapshot, nid);
+      return events.pduText(snapshot, nid, rooms.byNid(snapshot, room).rules);
+    },
     roomEvent: (snapshot, nid) => {
       const { room } = events.knownMeta(snapshot, nid);
       return events.parsed(snapshot, nid, rooms.byNid(snapshot, room).rules);

@@ -78,7 +78,7 @@ function authStateBy(
       const name = `${type}\n${stateKey}`;
       if (!known.has(name)) {
         const nid = find(type, stateKey);
-        known.set(name, nid === 0 ? undefined : stores.events.parsed(snapshot, nid, room.rules));
+        known.set(name, nid === 0 ? undefined : stores.events.forAuth(snapshot, nid, room.rules));
       }
       return known.get(name);
     },

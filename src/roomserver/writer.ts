@@ -28,6 +28,8 @@ const maxPrevEvents = 20;
 
 /** What an event is built on. */
 interface Ground {
+  /** All forward extremities are among the prev events. */
+  readonly coversAll: boolean;
   readonly prev: readonly EventMeta[];
   readonly before: SnapshotNid;
   readonly state: AuthState;
@@ -79,7 +81,7 @@ function createRoom(tools: PipelineTools, signer: Signer, tx: Tx, args: CreateAr
   const verdict = authorise(event, { get: () => undefined }, rules);
   if (!verdict.allowed) throw matrixError.forbidden(verdict.reason);
   const room = insertRoom(tools, tx, event, rules);
-  const job = newJob({ event, room, kind: 'live' });
+  const job = newJob({ event, room, kind: 'live', coversAll: true });
   job.before = emptySnapshot;
   runOwn(tx, job, tools);
   tools.stores.rooms.setCreateEvent(tx, room.nid, job.nid);
@@ -118,22 +120,30 @@ function send(
     },
     prevEvents: ground.prev.map(({ nid, eventId }) => referenceTo(tools, tx, room, nid, eventId)),
     authEvents: auth.map((nid) => {
-      const { eventId } = stores.events.parsed(tx, nid, room.rules);
+      const { eventId } = stores.events.forAuth(tx, nid, room.rules);
       return referenceTo(tools, tx, room, nid, eventId);
     }),
     depth: ground.prev.reduce((depth, meta) => Math.max(depth, meta.depth), 0) + 1,
     originServerTs: proto.originServerTs ?? tools.now(),
   });
-  const job: Job = newJob({ event, room, kind: 'live' });
+  const job = newJob({ event, room, kind: 'live', coversAll: ground.coversAll });
   job.auth = auth;
   job.prev = ground.prev;
   job.before = ground.before;
   runOwn(tx, job, tools);
   const { deviceId, transactionId } = options;
   if (deviceId !== undefined && transactionId !== undefined) addTransaction(tx, job.nid, deviceId, transactionId);
-  const stored = stores.events.stored(tx, job.nid);
-  if (stored === undefined) throw new Error('the event was not stored');
-  return stored;
+  return storedOf(job);
+}
+
+/** The event as it was just stored. */
+function storedOf({ event, room, nid, client, before, position }: Job): StoredEvent {
+  const { eventId, type, sender, originServerTs, depth } = event;
+  return {
+    ...{ nid, eventId, room: room.nid, type, stateKey: event.stateKey ?? null, sender, originServerTs, depth, client },
+    ...{ snapshot: before, outlier: false, rejected: false, softFailed: false, redactedBy: 0 as EventNid },
+    place: position === undefined ? undefined : { slot: position, live: 1, depth, nid },
+  };
 }
 
 /** The forward extremities (the deepest of them, where there are too many) and the state that they lead to. */
@@ -143,6 +153,7 @@ function groundOf({ stores, resolver }: PipelineTools, tx: Tx, room: Room): Grou
   const current = stores.rooms.head(tx, room.nid).snapshot;
   if (all.length <= maxPrevEvents) {
     return {
+      coversAll: true,
       prev: all,
       before: current,
       state: currentAuthState(stores, tx, room),
@@ -157,6 +168,7 @@ function groundOf({ stores, resolver }: PipelineTools, tx: Tx, room: Room): Grou
     false,
   );
   return {
+    coversAll: false,
     prev,
     before,
     state: authStateAt(stores, tx, room, before),
@@ -204,7 +216,7 @@ function referenceTo(
   eventId: EventId,
 ): EventReference {
   if (!room.rules.eventReferencesArePairs) return eventId;
-  return { eventId, pdu: stores.events.parsed(snapshot, nid, room.rules).pdu };
+  return { eventId, pdu: stores.events.forAuth(snapshot, nid, room.rules).pdu };
 }
 
 function build(input: Parameters<typeof buildEvent>[0]): RoomEvent {

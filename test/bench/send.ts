@@ -23,7 +23,10 @@ for (let sent = 0; sent < messages; sent += batch) {
   await rooms.db.write((tx) => {
     for (let index = 0; index < batch; index++) {
       const started = performance.now();
-      const content = { body: `message number ${sent + index} of a bench, about as long as people write`, msgtype: 'm.text' };
+      const content = {
+        body: `message number ${sent + index} of a bench, about as long as people write`,
+        msgtype: 'm.text',
+      };
       const options = { deviceId: 'ABCDEFGHIJ', transactionId: `m1700000000000.${sent + index}` };
       rooms.core.send(tx, room, { type: 'm.room.message', sender: alice as never, content }, options);
       times.push(performance.now() - started);

@@ -46,7 +46,7 @@ async function measure(members: number): Promise<void> {
     const started = performance.now();
     const to = Math.min(members + changes, event + batch);
     await db.write((tx) => {
-      for (; event < to; ) {
+      for (; event < to;) {
         event += 1;
         // Members join one after another, then any of them changes the profile; a fifth of events are messages between.
         const key = event <= members ? event + 1 : next(members) + 2;
@@ -64,7 +64,9 @@ async function measure(members: number): Promise<void> {
   const times = db.read((snapshot) => {
     const first = timed(() => void cold.entries(snapshot, state));
     const full = Array.from({ length: 20 }, () => timed(() => void cold.entries(snapshot, state)));
-    const single = Array.from({ length: 2_000 }, () => timed(() => void cold.get(snapshot, state, 2, next(members) + 2)));
+    const single = Array.from({ length: 2_000 }, () =>
+      timed(() => void cold.get(snapshot, state, 2, next(members) + 2)),
+    );
     const difference = Array.from({ length: 500 }, () => {
       const at = 20 + next(made.length - 20);
       return timed(() => void cold.difference(snapshot, made[at - 20] ?? state, made[at] ?? state));

@@ -1,6 +1,13 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
-import { type Entry, blockOf, decodeBlock, encodeBlock, findInBlock, mergeBlocks } from '../../src/roomserver/state/blocks.ts';
+import {
+  type Entry,
+  blockOf,
+  decodeBlock,
+  encodeBlock,
+  findInBlock,
+  mergeBlocks,
+} from '../../src/roomserver/state/blocks.ts';
 import { emptySnapshot, entriesOf, StateStore, tierOf } from '../../src/roomserver/state/snapshots.ts';
 import { Counter } from '../../src/roomserver/storage/nids.ts';
 import type { SnapshotNid } from '../../src/roomserver/types.ts';
@@ -76,7 +83,11 @@ describe('the fifteen events of the sync document', () => {
     }));
 });
 
-const entry = fc.record({ type: fc.integer({ min: 1, max: 6 }), key: fc.integer({ min: 1, max: 40 }), event: fc.nat(2 ** 31) });
+const entry = fc.record({
+  type: fc.integer({ min: 1, max: 6 }),
+  key: fc.integer({ min: 1, max: 40 }),
+  event: fc.nat(2 ** 31),
+});
 
 describe('blocks', () => {
   test('a block is the same after it was stored', () => {
@@ -116,7 +127,10 @@ describe('blocks', () => {
       fc.assert(
         fc.property(
           fc.array(
-            fc.record({ parent: fc.nat(30), entries: fc.uniqueArray(entry, { maxLength: 90, selector: ({ type, key }) => `${type} ${key}` }) }),
+            fc.record({
+              parent: fc.nat(30),
+              entries: fc.uniqueArray(entry, { maxLength: 90, selector: ({ type, key }) => `${type} ${key}` }),
+            }),
             { minLength: 1, maxLength: 60 },
           ),
           fc.nat(100),
@@ -142,7 +156,9 @@ describe('blocks', () => {
               expect(new Map(read.map(({ type, key, event }) => [`${type} ${key}`, event]))).toEqual(plain);
               const sizes = states.blockList(tx, nid).length;
               expect(sizes).toBeLessThanOrEqual(3 * (tierOf(Math.max(plain.size, 1) * 4) + 2));
-              expect(triples(entriesOf(states.entries(tx, nid, 2)))).toEqual(triples(read.filter(({ type }) => type === 2)));
+              expect(triples(entriesOf(states.entries(tx, nid, 2)))).toEqual(
+                triples(read.filter(({ type }) => type === 2)),
+              );
               expect(triples(entriesOf(states.entriesWithout(tx, nid, 2)))).toEqual(
                 triples(read.filter(({ type }) => type !== 2)),
               );

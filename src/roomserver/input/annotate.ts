@@ -19,19 +19,24 @@ import { type Stores, authStateAt } from '../stores.ts';
 import type { EventNid, Room } from '../types.ts';
 import type { Phase } from './job.ts';
 
-export const annotate: Phase = (tx, job, { stores, now }) => {
+export const annotate: Phase = (tx, job, tools) => {
+  annotateOthers(tx, job, tools);
+  applyRedactions(tools.stores, tx, job.room, job.nid, tools.now());
+  return undefined;
+};
+
+/** The same for an event of our own: nothing can have named it yet. */
+export const annotateOthers: Phase = (tx, job, { stores, now }) => {
   const { event, room } = job;
   const relation = relationOf(event);
   if (relation !== undefined && job.known === undefined) addRelation(tx, relation.parent, relation.relType, job.nid);
-  if (event.redacts !== undefined) {
-    addRedaction(tx, event.redacts, job.nid);
-    const target = stores.events.nidOf(tx, event.redacts);
-    if (target > 0 && applyRedactions(stores, tx, room, target, now())) {
-      const { nid, roomId } = room;
-      job.entries.push({ topic: 'event.redacted', room: nid, roomId, event: target, redaction: job.nid });
-    }
+  if (event.redacts === undefined) return undefined;
+  addRedaction(tx, event.redacts, job.nid);
+  const target = stores.events.nidOf(tx, event.redacts);
+  if (target > 0 && applyRedactions(stores, tx, room, target, now())) {
+    const { nid, roomId } = room;
+    job.entries.push({ topic: 'event.redacted', room: nid, roomId, event: target, redaction: job.nid });
   }
-  applyRedactions(stores, tx, room, job.nid, now());
   return undefined;
 };
 
@@ -55,11 +60,11 @@ export function isInForce(
   if (redaction.room !== room.nid || target.room !== room.nid || redaction.nid === target.nid) return false;
   // In versions 1 and 2 the auth rules have judged it.
   if (room.rules.redactionAuthRule) return true;
-  const { sender } = stores.events.parsed(snapshot, redaction.nid, room.rules);
+  const { sender } = stores.events.forAuth(snapshot, redaction.nid, room.rules);
   const state = authStateAt(stores, snapshot, room, redaction.snapshot);
   if (state.get('m.room.create', '') === undefined) return false;
   const levels = powerLevelsOf(state, room.rules);
-  return mayRedact(sender, stores.events.parsed(snapshot, target.nid, room.rules).sender, levels);
+  return mayRedact(sender, stores.events.forAuth(snapshot, target.nid, room.rules).sender, levels);
 }
 
 /** The redaction that is in force on an event, 0: none. */

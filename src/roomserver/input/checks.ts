@@ -21,7 +21,7 @@ export function failureByAuthEvents(
 ): string | undefined {
   const { rules } = room;
   const cited: CitedEvent[] = auth.map((nid) => ({
-    event: stores.events.parsed(snapshot, nid, rules),
+    event: stores.events.forAuth(snapshot, nid, rules),
     rejected: (stores.events.knownMeta(snapshot, nid).flags & flag.rejected) !== 0,
   }));
   const citation = checkAuthEvents(event, cited, rules);
@@ -29,7 +29,7 @@ export function failureByAuthEvents(
   const events: AuthEvent[] = cited.map((entry) => entry.event);
   // From version 12 on the room id stands for the create event, which no event cites.
   const create = stores.rooms.head(snapshot, room.nid).create_event;
-  if (rules.roomIdIsCreateHash && create > 0) events.push(stores.events.parsed(snapshot, create, rules));
+  if (rules.roomIdIsCreateHash && create > 0) events.push(stores.events.forAuth(snapshot, create, rules));
   const verdict = authorise(event, authStateOf(events), rules);
   return verdict.allowed ? undefined : verdict.reason;
 }

@@ -9,7 +9,7 @@ export const moveState: Phase = (tx, job, { stores, resolver }) => {
   if (job.kind === 'outlier') return undefined;
   const { rooms, events } = stores;
   const room = job.room.nid;
-  const after = rooms.extremities(tx, room).map((nid) => events.knownMeta(tx, nid).after);
+  const after = job.coversAll ? [job.after] : rooms.extremities(tx, room).map((nid) => events.knownMeta(tx, nid).after);
   // With nothing to stand on (all that we know of failed) the state stays as it is.
   if (after.length === 0) return undefined;
   const next = resolveOrDefer(tx, job, resolver, after);

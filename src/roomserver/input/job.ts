@@ -29,6 +29,8 @@ export interface Job {
   readonly mayDefer: boolean;
   /** The state before the event as another server told it, as event ids; all of them are stored. */
   readonly toldState: readonly EventId[] | undefined;
+  /** Made here on all forward extremities: nothing else leads to the state after it. */
+  readonly coversAll: boolean;
   /** The event and its state replace what we knew of the room (INVARIANTS 13). */
   readonly replacesRoom: boolean;
   /** Slot that a back-filled event gets, when a child of it has one. */
@@ -47,6 +49,8 @@ export interface Job {
   after: SnapshotNid;
   failure: { readonly flag: number; readonly reason: string } | undefined;
   nid: EventNid;
+  /** Its `client` text, once it is stored anew. */
+  client: string;
   /** Position of the event in the log, or of the change of state that it brings. */
   position: Position | undefined;
   stateChanged: boolean;
@@ -58,11 +62,13 @@ export interface Job {
 export type Phase = (tx: Tx, job: Job, tools: PipelineTools) => Verdict | undefined;
 
 export const newJob = (
-  given: Pick<Job, 'event' | 'room' | 'kind'> & Partial<Pick<Job, 'mayDefer' | 'toldState' | 'replacesRoom' | 'slot'>>,
+  given: Pick<Job, 'event' | 'room' | 'kind'> &
+    Partial<Pick<Job, 'mayDefer' | 'toldState' | 'replacesRoom' | 'coversAll' | 'slot'>>,
 ): Job => ({
   mayDefer: false,
   toldState: undefined,
   replacesRoom: false,
+  coversAll: false,
   slot: undefined,
   ...given,
   known: undefined,
@@ -73,6 +79,7 @@ export const newJob = (
   after: 0 as SnapshotNid,
   failure: undefined,
   nid: 0 as EventNid,
+  client: '',
   position: undefined,
   stateChanged: false,
   entries: [],

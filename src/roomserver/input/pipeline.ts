@@ -6,7 +6,7 @@ import type { Tx } from '../../storage/index.ts';
 import type { Verdict } from '../core.ts';
 import { flag } from '../storage/events.ts';
 import { announce } from './announce.ts';
-import { annotate } from './annotate.ts';
+import { annotate, annotateOthers } from './annotate.ts';
 import { checkByAuthEvents, checkByCurrentState, checkByStateBefore } from './checks.ts';
 import { moveState } from './current.ts';
 import { findEdges } from './edges.ts';
@@ -15,7 +15,7 @@ import type { Job, Phase, PipelineTools } from './job.ts';
 import { endKnown } from './known.ts';
 import { rejudgeCiting } from './rejudge.ts';
 import { findStateBefore } from './state-before.ts';
-import { storeEdges, storeEvent } from './store.ts';
+import { storeEdges, storeEvent, storeOwnEdges } from './store.ts';
 
 const received: readonly Phase[] = [
   endKnown,
@@ -33,7 +33,7 @@ const received: readonly Phase[] = [
   announce,
 ];
 
-const own: readonly Phase[] = [storeEvent, storeEdges, annotate, moveOwnExtremities, moveState, announce];
+const own: readonly Phase[] = [storeEvent, storeOwnEdges, annotateOthers, moveOwnExtremities, moveState, announce];
 
 function run(phases: readonly Phase[], tx: Tx, job: Job, tools: PipelineTools): Verdict {
   for (const phase of phases) {

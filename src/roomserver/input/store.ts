@@ -19,7 +19,7 @@ export const storeEvent: Phase = (tx, job, { stores }) => {
   if (known !== undefined) stores.events.updateJudged(tx, job.nid, judged);
   else {
     const prev = prevInOrder(job);
-    stores.events.insert(tx, job.nid, { event, room: room.nid, rules: room.rules, auth, prev, ...judged });
+    job.client = stores.events.insert(tx, job.nid, { event, room: room.nid, rules: room.rules, auth, prev, ...judged });
   }
   if (job.failure !== undefined || known !== undefined) {
     stores.events.setVerdictReason(tx, job.nid, job.failure?.reason);
@@ -57,5 +57,11 @@ export const storeEdges: Phase = (tx, job, { stores }) => {
   for (const prev of job.prev) rooms.addEdge(tx, prev.nid, job.nid);
   for (const eventId of job.missing) rooms.addMissing(tx, job.room.nid, eventId, job.nid);
   rooms.fillMissing(tx, job.room.nid, job.event.eventId, job.nid);
+  return undefined;
+};
+
+/** The same for an event of our own: what it stands on is stored, and nothing can have named it yet. */
+export const storeOwnEdges: Phase = (tx, job, { stores }) => {
+  for (const prev of job.prev) stores.rooms.addEdge(tx, prev.nid, job.nid);
   return undefined;
 };

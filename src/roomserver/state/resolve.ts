@@ -179,7 +179,7 @@ export class Resolver {
         return records.get(nid);
       },
       event: (nid): AuthEvent | undefined =>
-        events.meta(snapshot, nid as EventNid) && events.parsed(snapshot, nid as EventNid, room.rules),
+        events.meta(snapshot, nid as EventNid) && events.forAuth(snapshot, nid as EventNid, room.rules),
     };
   }
 

@@ -10,6 +10,7 @@ import { joinFromStorage, pduTextFromStorage, splitForStorage } from '../../matr
 import { asPosition, sql, type Position, type Snapshot, type SqlValue, type Tx } from '../../storage/index.ts';
 import { packList, unpackList } from '../../util/varint.ts';
 import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
+import { originalOf } from './annotations.ts';
 import { type Counter, type Names, type StoredId, eventIdFrom, storedId } from './nids.ts';
 
 /**
@@ -202,6 +203,21 @@ export class EventStore {
     return event;
   }
 
+  /**
+   * The event as authorisation reads it: never redacted while the original is there, so that a verdict does not depend on
+   * when it is asked for (a redaction may take what auth rules read, such as `invite` of power levels before version 11).
+   */
+  forAuth(snapshot: Snapshot, nid: EventNid, rules: RoomVersionRules): RoomEvent {
+    const known = this.#parsed.get(nid);
+    if (known !== undefined) return known;
+    const meta = this.knownMeta(snapshot, nid);
+    const original = meta.redactedBy > 0 ? originalOf(snapshot, nid) : undefined;
+    const { client, rest } = this.#fullTexts(snapshot, nid, original);
+    const event = toRoomEvent(joinFromStorage(client, rest, rules), rules, meta.eventId);
+    this.#parsed.set(nid, event);
+    return event;
+  }
+
   /** JSON text of the PDU as other servers get it, redacted when a redaction is in force. */
   pduText(snapshot: Snapshot, nid: EventNid, rules: RoomVersionRules): string {
     const { client, rest } = this.#fullTexts(snapshot, nid);
@@ -221,8 +237,8 @@ export class EventStore {
     return splitForStorage({ ...event, pdu: pdu as Pdu }, rules);
   }
 
-  #fullTexts(snapshot: Snapshot, nid: EventNid): StoredTexts {
-    const { client, rest } = this.texts(snapshot, nid);
+  #fullTexts(snapshot: Snapshot, nid: EventNid, texts: StoredTexts = this.texts(snapshot, nid)): StoredTexts {
+    const { client, rest } = texts;
     const prev = this.prevNids(snapshot, nid);
     if (prev === undefined) return { client, rest };
     const ids = (nids: readonly EventNid[]): string =>
@@ -258,8 +274,11 @@ export class EventStore {
     return this.#counter.next() as EventNid;
   }
 
-  /** Stores an event under a new NID. @throws Error when an auth event has not got a lower one (INVARIANTS 9) */
-  insert(tx: Tx, nid: EventNid, added: NewEvent): void {
+  /**
+   * Stores an event under a new NID; returns its `client` text.
+   * @throws Error when an auth event has not got a lower number (INVARIANTS 9)
+   */
+  insert(tx: Tx, nid: EventNid, added: NewEvent): string {
     const { event, auth, place, rules } = added;
     // Versions 1 and 2 cite with hashes, which no number tells.
     const prev = rules.eventReferencesArePairs ? undefined : added.prev;
@@ -292,6 +311,7 @@ export class EventStore {
     tx.run(insertTexts, nid, texts.client, texts.rest);
     this.#auth.set(nid, auth);
     this.#parsed.set(nid, event);
+    return texts.client;
   }
 
   /** Changes what an event's judgement decides. */
