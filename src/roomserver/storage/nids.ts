@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import { sql, type Snapshot, type SqlStatement, type Tx } from '../../storage/index.ts';
 import type { EventId } from '../../matrix/ids.ts';
-import type { EventNid, StateKeyNid, TypeNid } from '../types.ts';
+import type { StateKeyNid, TypeNid } from '../types.ts';
 
 /** Numbers above those on disk. */
 export class Counter {
@@ -134,4 +134,3 @@ export const eventIdFrom = (stored: StoredId): EventId =>
     ? stored
     : `$${Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength).toString('base64url')}`) as EventId;
 
-export const noEvent = 0 as EventNid;
