@@ -135,9 +135,8 @@ describe('threads of a room', () => {
     await reads.relate(room, alice, 'm.thread', root);
     const second = await reads.threads(room, alice, { limit: 2, from: first.next_batch });
     expect(idsOf(second)).toEqual(ids(...roots.slice(1, 3).toReversed()));
-    const third = await reads.threads(room, alice, { limit: 2, from: second.next_batch });
-    expect(idsOf(third)).toEqual([]);
-    expect(third).not.toHaveProperty('next_batch');
+    // The first one has moved to the top, which is behind the token.
+    expect(second).not.toHaveProperty('next_batch');
   });
 
   test('are narrowed to those in which the user took part', async () => {
