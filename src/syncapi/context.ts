@@ -53,7 +53,7 @@ async function around(
   place: Place,
   limit: number,
 ): Promise<Page> {
-  if (limit === 0 || !admitsAny(read, filter)) return { events: [], next: undefined };
+  if (limit === 0 || !admitsAny(filter, read.roomId)) return { events: [], next: undefined };
   const from = direction === 'b' ? cutBefore(place) : place;
   return readPage(read, { direction, from, limit, admits: (event) => admitsEvent(read, filter, event) }, '');
 }
@@ -66,7 +66,7 @@ function* stateAround(
   last: StoredEvent,
 ): Iterable<StoredEvent> {
   const { snapshot, rooms } = read;
-  if (!admitsAny(read, filter)) return;
+  if (!admitsAny(filter, read.roomId)) return;
   const state = rooms.stateAfter(snapshot, last);
   const entries = filter.lazyLoadMembers
     ? rooms.stateEntriesWithoutMembers(snapshot, state)

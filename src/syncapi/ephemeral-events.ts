@@ -2,26 +2,32 @@
 import type { RoomId, UserId } from '../matrix/ids.ts';
 import type { PresenceContent, ReceiptValue } from './sources.ts';
 
-interface ReceiptFields {
-  ts: number;
-  thread_id?: string;
+/**
+ * Contents of `m.receipt` events (C-S API v1.19 §Receipts), `{event id: {type: {user: {ts, thread_id}}}}`. There is one
+ * event per thread: in a single one a user has one place on each event, whatever thread he read it in.
+ */
+export const receiptContents = (receipts: readonly ReceiptValue[]): string[] =>
+  [...Map.groupBy(receipts, ({ threadId }) => threadId).values()].map(contentOfThread);
+
+function contentOfThread(receipts: readonly ReceiptValue[]): string {
+  const byEvent = new Map<string, Map<string, Map<string, ReceiptValue>>>();
+  for (const receipt of receipts) {
+    const byType = byEvent.get(receipt.eventId) ?? new Map<string, Map<string, ReceiptValue>>();
+    byEvent.set(receipt.eventId, byType);
+    const byUser = byType.get(receipt.type) ?? new Map<string, ReceiptValue>();
+    byType.set(receipt.type, byUser);
+    byUser.set(receipt.user, receipt);
+  }
+  const fieldsText = ({ ts, threadId }: ReceiptValue): string =>
+    JSON.stringify(threadId === null ? { ts } : { ts, thread_id: threadId });
+  return objectText(byEvent, (byType) => objectText(byType, (byUser) => objectText(byUser, fieldsText)));
 }
 
-/** An `m.receipt` event (C-S API v1.19 §Receipts). Of two receipts of a user on one event the unthreaded one is shown. */
-export function receiptEvent(roomId: RoomId, receipts: readonly ReceiptValue[]): string {
-  const content = new Map<string, Map<string, Map<string, ReceiptFields>>>();
-  for (const { eventId, type, user, threadId, ts } of receipts) {
-    const byType = content.get(eventId) ?? new Map<string, Map<string, ReceiptFields>>();
-    content.set(eventId, byType);
-    const byUser = byType.get(type) ?? new Map<string, ReceiptFields>();
-    byType.set(type, byUser);
-    const known = byUser.get(user);
-    if (known !== undefined && known.thread_id === undefined) continue;
-    byUser.set(user, threadId === null ? { ts } : { ts, thread_id: threadId });
-  }
-  const text = objectText(content, (byType) => objectText(byType, (byUser) => objectText(byUser, JSON.stringify)));
-  return `{"type":"m.receipt","room_id":${JSON.stringify(roomId)},"content":${text}}`;
-}
+/** The `m.receipt` events of a room. */
+export const receiptEvents = (roomId: RoomId, receipts: readonly ReceiptValue[]): string[] =>
+  receiptContents(receipts).map(
+    (content) => `{"type":"m.receipt","room_id":${JSON.stringify(roomId)},"content":${content}}`,
+  );
 
 const objectText = <T>(members: ReadonlyMap<string, T>, write: (value: T) => string): string =>
   `{${[...members].map(([name, value]) => `${JSON.stringify(name)}:${write(value)}`).join(',')}}`;

@@ -6,9 +6,10 @@ import type { RoomNid } from '../bus/index.ts';
 import type { RoomId, UserId } from '../matrix/ids.ts';
 import { type StoredEvent, clientEvent, clientView } from '../roomserver/index.ts';
 import { type Position, type Snapshot, asPosition } from '../storage/index.ts';
-import { accountDataEvents, presenceEvent, receiptEvent, typingEvent } from './ephemeral-events.ts';
+import { isIgnored } from './event-admission.ts';
+import { accountDataEvents, presenceEvent, receiptEvents, typingEvent } from './ephemeral-events.ts';
 import { accessRoom } from './room-access.ts';
-import { type Asker, type ReadParts, type RoomRead, isIgnored, openRoom, writeEvents } from './room-read.ts';
+import { type Asker, type ReadParts, type RoomRead, openRoom, writeEvents } from './room-read.ts';
 import type { UserData } from './sources.ts';
 
 export interface BatchParts extends ReadParts {
@@ -127,8 +128,7 @@ function lastValues(
   const among = (nids: readonly RoomNid[]): RoomNid[] => nids.filter((nid) => covered.has(nid));
   const texts: string[] = [];
   for (const nid of among(userData.receiptRooms(snapshot, since, head))) {
-    const receipts = userData.receipts(snapshot, nid, user, since, head);
-    if (receipts.length > 0) texts.push(receiptEvent(idOf(nid), receipts));
+    texts.push(...receiptEvents(idOf(nid), userData.receipts(snapshot, nid, user, since, head)));
   }
   for (const nid of among(userData.typingRooms(since))) {
     texts.push(typingEvent(idOf(nid), userData.typing(nid)?.users ?? []));

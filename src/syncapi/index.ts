@@ -19,6 +19,7 @@ export type { EventStream, EventStreamRequest } from './event-stream.ts';
 export { readInitialSync, readRoomInitialSync, type InitialSyncParts } from './initial-sync.ts';
 export { readMessages, type MessagesRequest } from './messages.ts';
 export type { Direction } from './page.ts';
+export { parseCut, positionBefore } from './place-token.ts';
 export { readRelations, type RelationsRequest } from './relations.ts';
 export type { Asker, ReadParts } from './room-read.ts';
 export { rebuildThreadEvents } from './thread-events.ts';

@@ -6,8 +6,9 @@ import type { RoomNid } from '../bus/index.ts';
 import type { UserId } from '../matrix/ids.ts';
 import { type LocalMembership, type StoredEvent, clientEvent, clientEvents, clientView } from '../roomserver/index.ts';
 import type { Snapshot } from '../storage/index.ts';
-import { accountDataEvents, presenceEvent, receiptEvent } from './ephemeral-events.ts';
-import { isIgnored, openRoom, readRoom, type Asker, type ReadParts, type RoomRead, writeEvents } from './room-read.ts';
+import { isIgnored } from './event-admission.ts';
+import { accountDataEvents, presenceEvent, receiptEvents } from './ephemeral-events.ts';
+import { openRoom, readRoom, type Asker, type ReadParts, type RoomRead, writeEvents } from './room-read.ts';
 import { readPage } from './page.ts';
 import { tokenBefore } from './place-token.ts';
 import type { UserData } from './sources.ts';
@@ -31,7 +32,7 @@ export function readRoomInitialSync(
     const members = read.access.follows ? read.rooms.members(read.snapshot, read.access.room.nid, 'join') : [];
     const users = members.map(({ user }) => user);
     const presence = presenceEvents(parts, users).join(',');
-    return `{${await roomMembers(parts, read, limit)},"presence":[${presence}],"receipts":[${receipts(parts, read)}]}`;
+    return `{${await roomMembers(parts, read, limit)},"presence":[${presence}],"receipts":[${receipts(parts, read).join(',')}]}`;
   });
 }
 
@@ -45,7 +46,7 @@ export function readInitialSync(
     const { userId, shown } = asker;
     shown.key(`user:${userId}`);
     const rooms: string[] = [];
-    const receiptEvents: string[] = [];
+    const receiptTexts: string[] = [];
     const users = new Set<UserId>([userId]);
     for (const row of parts.rooms.localMemberships(snapshot, userId)) {
       if (row.forgotten || row.position > head) continue;
@@ -56,14 +57,13 @@ export function readInitialSync(
       const read = openRoom(parts, asker, roomId, snapshot, head);
       rooms.push(`{${await roomMembers(parts, read, limit)}}`);
       if (row.membership !== 'join') continue;
-      const receiptText = receipts(parts, read);
-      if (receiptText !== '') receiptEvents.push(receiptText);
+      receiptTexts.push(...receipts(parts, read));
       for (const { user } of parts.rooms.members(snapshot, row.room, 'join')) users.add(user);
     }
     const accountData = accountDataEvents(parts.userData.accountData(snapshot, userId, null, startOfTime, head));
     return (
       `{"end":"${head}","rooms":[${rooms.join(',')}],"presence":[${presenceEvents(parts, users).join(',')}],` +
-      `"receipts":[${receiptEvents.join(',')}],"account_data":[${accountData}]}`
+      `"receipts":[${receiptTexts.join(',')}],"account_data":[${accountData}]}`
     );
   });
 }
@@ -100,11 +100,11 @@ async function roomMembers(parts: InitialSyncParts, read: RoomRead, limit: numbe
   );
 }
 
-/** The room's receipts as one event; empty when there are none, or when the user has left. */
-function receipts({ userData }: InitialSyncParts, { snapshot, access, head, userId }: RoomRead): string {
-  if (!access.follows) return '';
+/** The room's receipts, for who has not left. */
+function receipts({ userData }: InitialSyncParts, { snapshot, access, head, userId }: RoomRead): string[] {
+  if (!access.follows) return [];
   const values = userData.receipts(snapshot, access.room.nid, userId, startOfTime, head);
-  return values.length === 0 ? '' : receiptEvent(access.room.roomId, values);
+  return receiptEvents(access.room.roomId, values);
 }
 
 const presenceEvents = ({ userData }: InitialSyncParts, users: Iterable<UserId>): string[] =>

@@ -42,7 +42,7 @@ async function pageOf(read: RoomRead, request: MessagesRequest, start: string): 
     to: to === undefined ? undefined : parseCut(to, 'to'),
     limit: Math.min(request.limit ?? filter.limit ?? limits.default, limits.max),
   };
-  if (!admitsAny(read, filter)) return { events: [], next: undefined };
+  if (!admitsAny(filter, read.roomId)) return { events: [], next: undefined };
   return readPage(read, { ...query, admits: (event) => admitsEvent(read, filter, event) }, start);
 }
 

@@ -52,5 +52,8 @@ const placeOf = (cut: Cut): Place =>
     ? { slot: cut, live: 1, depth: Number.MAX_SAFE_INTEGER, nid: asNid(Number.MAX_SAFE_INTEGER) }
     : cut;
 
+/** The last Position that lies wholly before a cut, for reading the room's state there. */
+export const positionBefore = (cut: Cut): Position => (typeof cut === 'number' ? cut : asPosition(cut.slot - 1));
+
 /** The earlier of two cuts. */
 export const earlierCut = (one: Cut, other: Cut): Cut => (compareCuts(one, other) <= 0 ? one : other);

@@ -4,10 +4,11 @@
  */
 import type { EventId } from '../matrix/ids.ts';
 import type { Place, StoredEvent } from '../roomserver/index.ts';
+import { isIgnored } from './event-admission.ts';
 import { visibleEvent } from './context.ts';
 import type { Direction } from './page.ts';
 import { compareCuts, parseCut, tokenAfter, tokenBefore } from './place-token.ts';
-import { type Asker, type ReadParts, type RoomRead, isIgnored, readRoom, writeEvents } from './room-read.ts';
+import { type Asker, type ReadParts, type RoomRead, readRoom, writeEvents } from './room-read.ts';
 
 export interface RelationsRequest {
   readonly roomId: string;

@@ -14,6 +14,7 @@ import {
 import type { Database, Position, Shown, Snapshot } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import { Slice } from '../util/slice.ts';
+import type { Admission } from './event-admission.ts';
 import { type RoomAccess, accessRoom } from './room-access.ts';
 import type { UserData } from './sources.ts';
 
@@ -32,13 +33,9 @@ export interface Asker {
 }
 
 /** One read of one room. Valid within the `readRoom` that made it. */
-export interface RoomRead {
-  readonly snapshot: Snapshot;
+export interface RoomRead extends Admission {
   readonly head: Position;
-  readonly rooms: RoomReader;
-  readonly userId: UserId;
   readonly access: RoomAccess;
-  readonly ignored: ReadonlySet<string>;
   readonly view: ClientView;
   readonly slice: Slice;
 }
@@ -68,7 +65,8 @@ export function openRoom(
   const now = clock.now();
   const bundle = createBundle(snapshot, rooms, { userId, deviceId, now, ignored });
   const view = clientView({ userId, deviceId, now, bundle });
-  return { snapshot, head, rooms, userId, access, ignored, view, slice: new Slice() };
+  const { roomId: shownId } = access.room;
+  return { snapshot, head, rooms, userId, roomId: shownId, access, ignored, view, slice: new Slice() };
 }
 
 /** JSON text of events as the client gets them, joined by commas. */
@@ -80,7 +78,3 @@ export async function writeEvents(read: RoomRead, events: Iterable<StoredEvent>)
   }
   return texts.join(',');
 }
-
-/** "The client will no longer receive events sent by that user, with the exception of state events" (§Ignoring Users). */
-export const isIgnored = (read: RoomRead, event: StoredEvent): boolean =>
-  event.stateKey === null && event.sender !== read.userId && read.ignored.has(event.sender);

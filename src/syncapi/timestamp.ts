@@ -1,8 +1,9 @@
 /** `GET /rooms/{roomId}/timestamp_to_event` (C-S API v1.19): the event closest to a time that the user may see. */
 import { matrixError } from '../matrix/errors.ts';
 import { type StoredEvent, eventsByTime } from '../roomserver/index.ts';
+import { isIgnored } from './event-admission.ts';
 import type { Direction } from './page.ts';
-import { type Asker, type ReadParts, type RoomRead, isIgnored, readRoom } from './room-read.ts';
+import { type Asker, type ReadParts, type RoomRead, readRoom } from './room-read.ts';
 
 export interface TimestampRequest {
   readonly roomId: string;

@@ -22,7 +22,7 @@ import {
   type StoredEvent,
 } from '../../roomserver/index.ts';
 import { asPosition, type Database, type Position, type Snapshot } from '../../storage/index.ts';
-import { parseSyncToken } from '../../syncapi/index.ts';
+import { parseCut, positionBefore } from '../../syncapi/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import { Slice } from '../../util/slice.ts';
 
@@ -112,7 +112,7 @@ const membersRoute = (parts: RoomStateRouteParts): Route =>
     handle: (asked) =>
       parts.db.snapshot(async (snapshot) => {
         const { at, membership: wanted, not_membership: unwanted } = asked.query;
-        const position = at === undefined ? undefined : parseSyncToken(at);
+        const position = at === undefined ? undefined : positionBefore(parseCut(at, 'at'));
         const { state } = readable(snapshot, parts, asked.params.roomId, asked, position);
         const nids = memberEvents(snapshot, parts.rooms, state);
         // "Either the membership is the same as membership or is not the same as not_membership."

@@ -1,5 +1,6 @@
 /** Typing and receipts of a joined room (C-S API v1.19 §Typing Notifications, §Receipts): last values only. */
 import { matchesEvent } from '../../matrix/filters.ts';
+import { receiptContents } from '../ephemeral-events.ts';
 import { roomMarks, type Part, type Pass } from '../pass.ts';
 import type { ReceiptValue } from '../sources.ts';
 import { startOfTime } from '../token.ts';
@@ -15,10 +16,7 @@ export function composeEphemeral(pass: Pass, view: RoomView): Part {
   }
   const receipts = changedReceipts(pass, view);
   if (receipts.length > 0 && admits('m.receipt')) {
-    // One event per thread: in a single one a user has one place on each event, whatever thread he read it in.
-    for (const ofThread of Map.groupBy(receipts, ({ threadId }) => threadId).values()) {
-      events.push(`{"type":"m.receipt","content":${receiptContent(ofThread)}}`);
-    }
+    events.push(...receiptContents(receipts).map((content) => `{"type":"m.receipt","content":${content}}`));
   }
   // The user's own receipt moves his counts, which ride along, whatever the filter thinks of receipts.
   const own = receipts.some(({ user }) => user === pass.user);
@@ -40,27 +38,4 @@ function changedReceipts(pass: Pass, view: RoomView): readonly ReceiptValue[] {
   const after = view.fresh ? startOfTime : pass.since;
   const receipts = pass.parts.userData.receipts(pass.snapshot, view.room.nid, pass.user, after, pass.head);
   return receipts.filter(({ user }) => !pass.ignored.has(user));
-}
-
-/** `{event id: {type: {user: {ts, thread_id}}}}` of one thread, or of none. */
-function receiptContent(receipts: readonly ReceiptValue[]): string {
-  const byEvent = new Map<string, Map<string, Map<string, ReceiptValue>>>();
-  for (const receipt of receipts) {
-    const byType = byEvent.get(receipt.eventId) ?? new Map<string, Map<string, ReceiptValue>>();
-    byEvent.set(receipt.eventId, byType);
-    const byUser = byType.get(receipt.type) ?? new Map<string, ReceiptValue>();
-    byType.set(receipt.type, byUser);
-    byUser.set(receipt.user, receipt);
-  }
-  return objectText(byEvent, (byType) =>
-    objectText(byType, (byUser) =>
-      objectText(byUser, ({ ts, threadId }) =>
-        JSON.stringify(threadId === null ? { ts } : { ts, thread_id: threadId }),
-      ),
-    ),
-  );
-}
-
-function objectText<T>(members: ReadonlyMap<string, T>, write: (value: T) => string): string {
-  return `{${[...members].map(([name, value]) => `${JSON.stringify(name)}:${write(value)}`).join(',')}}`;
 }

@@ -10,7 +10,8 @@ import { asPosition, type Position } from '../../storage/index.ts';
 import { isPause } from '../items/item.ts';
 import type { Compose, Part, Pass } from '../pass.ts';
 import type { RoomView } from './room-view.ts';
-import { filtered, type Timeline, writeEvents } from './timeline.ts';
+import { filteredEvent } from '../event-admission.ts';
+import { type Timeline, writeEvents } from './timeline.ts';
 
 export const memberType = 'm.room.member';
 const noState = 0 as SnapshotNid;
@@ -49,7 +50,7 @@ export function* composeState(
 /** Where the state that is asked for ends: before the timeline, or with it. */
 function stateUntil(pass: Pass, view: RoomView, timeline: Timeline): Position {
   if (pass.request.stateAfter !== undefined || timeline.first === undefined) return view.stateEnd;
-  return asPosition(Math.min(timeline.first - 1, view.stateEnd));
+  return asPosition(Math.min(timeline.first.slot - 1, view.stateEnd));
 }
 
 function select(pass: Pass, view: RoomView, timeline: Timeline): Selection {
@@ -124,7 +125,7 @@ function* load(pass: Pass, view: RoomView, selection: Selection): Compose<Stored
   for (const nid of selection.values()) {
     // 0: the key was taken out of the state, which the protocol has no word for.
     const event = nid === 0 ? undefined : pass.parts.rooms.event(pass.snapshot, nid);
-    if (event !== undefined && matchesEvent(filter, filtered(filter, view, event))) events.push(event);
+    if (event !== undefined && matchesEvent(filter, filteredEvent(filter, view.room.roomId, event))) events.push(event);
     if (isPause(step++)) yield;
   }
   return events;
