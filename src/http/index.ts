@@ -20,6 +20,6 @@ export {
 } from './route.ts';
 export type { HttpServer } from './server.ts';
 export { socketRoute, type Socket, type SocketContext, type SocketRow } from './socket.ts';
-export { BodyStream, FileBody } from './stream.ts';
+export { FileBody } from './stream.ts';
 export { startHttp, type StartHttpOptions } from './start.ts';
 export { validate } from './validate.ts';

@@ -23,7 +23,7 @@ export { disposition, fileHeaders } from './content-type.ts';
 export type { DownloadRequest, FetchRemote, RemoteAnswer, StoredItem } from './downloads.ts';
 export type { OpenFile } from './files.ts';
 export type { Moderation, Page } from './moderation.ts';
-export { findMxcs, formatMxc, mediaKey, parseMediaId, parseMxc, type MediaId } from './mxc.ts';
+export { findMxcs, mediaKey, parseMediaId, parseMxc, type MediaId } from './mxc.ts';
 export type { Previews } from './previews/previews.ts';
 export type { ItemRow } from './storage.ts';
 export type { Box } from './thumbnail-size.ts';
