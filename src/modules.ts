@@ -52,7 +52,17 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
   const users = createUserApi({ db, bus, rooms, config, serverName, clock });
   lifecycle.onStop('accounts', () => users.close());
-  const media = lifecycle.use('media', createMedia({ db, config, serverName, clock, log }));
+  const media = lifecycle.use(
+    'media',
+    createMedia({
+      db,
+      config,
+      serverName,
+      clock,
+      log,
+      isErased: (snapshot, user) => users.accounts.isErased(snapshot, user),
+    }),
+  );
   const isLocal = (user: string): boolean => serverNameOf(user as UserId) === serverName;
   const push = createPush({ db, bus, rooms, markers: users.receipts, isLocal });
   const perform = createPerform({

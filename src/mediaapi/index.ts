@@ -5,7 +5,7 @@
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';
 import type { ServerName } from '../matrix/ids.ts';
-import type { Database } from '../storage/index.ts';
+import type { Database, Snapshot } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import type { Task } from '../util/tasks.ts';
@@ -38,6 +38,8 @@ export interface MediaParts {
   readonly log: Logger;
   /** Asks other servers for their files; without it only what is here is found. */
   readonly fetchRemote?: FetchRemote;
+  /** Whether a local user asked for the erasure of his data: his uploads go with the next round. */
+  readonly isErased?: (snapshot: Snapshot, user: string) => boolean;
 }
 
 export interface Media extends AsyncDisposable {
@@ -72,13 +74,15 @@ export function createMedia(parts: MediaParts): Media {
   const uploads = new Uploads({ ...common, config: config.media, onContent });
   const { freezeUnauthenticated } = config.media;
   const previews = new Previews({ ...common, thumbnails, config: config.previews, freezeUnauthenticated });
-  const retention = new Retention({ ...common, uploads, config: config.media.retention });
+  const moderation = new Moderation(common);
+  const isErased = parts.isErased ?? (() => false);
+  const retention = new Retention({ ...common, uploads, moderation, isErased, config: config.media.retention });
   return {
     uploads,
     downloads: new Downloads({ ...common, config: config.media, fetchRemote, onContent, stopping: stop.signal }),
     thumbnails,
     previews,
-    moderation: new Moderation(common),
+    moderation,
     retention,
     tasks: retention.tasks,
     maxUploadSize: config.media.maxUploadSize,

@@ -3,13 +3,14 @@
  * crash left behind is swept up. `checkMedia` tells whether rows and files agree.
  */
 import type { Config } from '../config/index.ts';
-import type { ServerName } from '../matrix/ids.ts';
-import { sql, type Database } from '../storage/index.ts';
+import type { ServerName, UserId } from '../matrix/ids.ts';
+import { sql, type Database, type Snapshot } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import { Slice } from '../util/slice.ts';
 import type { Task } from '../util/tasks.ts';
 import type { MediaFiles } from './files.ts';
+import type { Moderation } from './moderation.ts';
 import type { MediaId } from './mxc.ts';
 import { thumbnailName, type Repository } from './repository.ts';
 import * as storage from './storage.ts';
@@ -19,6 +20,9 @@ import type { Uploads } from './uploads.ts';
 const selectOld = sql<[kind: MediaKind, before: number, limit: number], { origin: string; media_id: string }>(
   `SELECT origin, media_id FROM media_items INDEXED BY media_items_by_access
    WHERE kind = ? AND accessed_at < ? AND hash IS NOT NULL AND protected = 0 ORDER BY accessed_at LIMIT ?`,
+);
+const selectOwners = sql<[except: string], { owner: string }>(
+  'SELECT owner FROM media_usage WHERE owner != ? AND files > 0',
 );
 const deleteOldPreviews = sql<[now: number]>('DELETE FROM media_previews WHERE expires_at <= ?');
 /** Preview images that nobody asked for in this time; the preview itself is gone by then. */
@@ -32,6 +36,8 @@ export interface RetentionParts {
   readonly files: MediaFiles;
   readonly repository: Repository;
   readonly uploads: Uploads;
+  readonly moderation: Moderation;
+  readonly isErased: (snapshot: Snapshot, user: string) => boolean;
   readonly config: Config['media']['retention'];
   readonly clock: Clock;
   readonly log: Logger;
@@ -54,11 +60,12 @@ export class Retention {
     ];
   }
 
-  /** One round: expired ids, old files, the budget. */
+  /** One round: expired ids, uploads of erased users, old files, the budget. */
   async round(): Promise<void> {
     const { db, clock, config, uploads } = this.#parts;
     const now = clock.now();
     await uploads.expire();
+    await this.#deleteErased();
     await db.write((tx) => void tx.run(deleteOldPreviews, now));
     await this.#deleteOld('preview', now - previewImageMs);
     await this.#deleteOld('remote', now - config.remote);
@@ -109,6 +116,16 @@ export class Retention {
   #namesOfThumbnails(hash: string): Set<string> {
     const rows = this.#parts.db.read((snapshot) => snapshot.all(storage.selectThumbnails, hash));
     return new Set(rows.map(thumbnailName));
+  }
+
+  /** "The server should additionally erase any non-event data associated with the user" (C-S API §Deactivation). */
+  async #deleteErased(): Promise<void> {
+    const { db, moderation, isErased } = this.#parts;
+    const erased = db.read((snapshot) => {
+      const owners = snapshot.all(selectOwners, storage.everything).map(({ owner }) => owner as UserId);
+      return owners.filter((owner) => isErased(snapshot, owner));
+    });
+    for (const user of erased) await moderation.deleteUser(user);
   }
 
   async #deleteOld(kind: MediaKind, before: number): Promise<void> {

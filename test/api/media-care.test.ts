@@ -194,6 +194,14 @@ describe('files of other servers', () => {
 });
 
 describe('retention', () => {
+  test('deletes what erased users have uploaded', async () => {
+    await using server = await startMediaServer({ isErased: (_, user) => user === alice });
+    const own = await server.upload(Buffer.from('shared'));
+    const bobs = await server.upload(Buffer.from('shared'), { token: 'bob' });
+    await server.media.retention.round();
+    expect([await statusOf(server, own), await statusOf(server, bobs)]).toEqual([404, 200]);
+  });
+
   test('deletes what nobody asked for in the time given', async () => {
     const clock = new FakeClock();
     const fetchRemote: FetchRemote = async ({ mediaId }) => ({

@@ -5,7 +5,7 @@ import { mediaRoutes } from '../../src/clientapi/routes/media.ts';
 import type { Config } from '../../src/config/index.ts';
 import type { ServerName } from '../../src/matrix/ids.ts';
 import { createMedia, type FetchRemote, type Media } from '../../src/mediaapi/index.ts';
-import type { Database } from '../../src/storage/index.ts';
+import type { Database, Snapshot } from '../../src/storage/index.ts';
 import { systemClock, type Clock } from '../../src/util/clock.ts';
 import { createLogger } from '../../src/util/log.ts';
 import {
@@ -22,6 +22,7 @@ export interface MediaServerOptions {
   readonly previews?: Partial<Config['previews']>;
   readonly clock?: Clock;
   readonly fetchRemote?: FetchRemote;
+  readonly isErased?: (snapshot: Snapshot, user: string) => boolean;
 }
 
 export interface MediaServer extends AsyncDisposable {
@@ -66,6 +67,7 @@ export async function startMediaServer(options: MediaServerOptions = {}): Promis
     clock,
     log: createLogger({ level: 'silent', format: 'json' }),
     ...(options.fetchRemote === undefined ? {} : { fetchRemote: options.fetchRemote }),
+    ...(options.isErased === undefined ? {} : { isErased: options.isErased }),
   });
   const authenticator = tableAuthenticator({
     alice: testRequester('alice'),
