@@ -6,6 +6,7 @@ import { allRoutes, allSockets } from './routes.ts';
 import type { Config } from './config/index.ts';
 import { pruneTransactions, startHttp } from './http/index.ts';
 import { buildModules, type Modules } from './modules.ts';
+import { collectState, deleteOriginals, verifyRoomserver } from './roomserver/index.ts';
 import { systemClock } from './util/clock.ts';
 import { Lifecycle } from './util/lifecycle.ts';
 import { createLogger } from './util/log.ts';
@@ -32,11 +33,21 @@ export async function startApp(config: Config): Promise<App> {
 }
 
 /** Background work of all modules. */
-function runTasks({ clock, log, media, metrics, bus, db }: Modules, lifecycle: Lifecycle): void {
+function runTasks({ config, clock, log, media, metrics, bus, db, rooms }: Modules, lifecycle: Lifecycle): void {
   const runner = new TaskRunner({ clock, log, onBusy: (name, ms) => metrics.busy(name, ms) });
   lifecycle.onStop('tasks', () => runner.stop());
   runner.add({ name: 'trim the output log', everyMs: minuteMs, run: (signal) => bus.trim(signal) });
   runner.add({ name: 'forget old transaction ids', everyMs: 60 * minuteMs, run: () => pruneTransactions(db, clock) });
+  runner.add({
+    name: 'collect unreferenced state',
+    everyMs: 30 * minuteMs,
+    run: async () => void (await collectState(db, rooms.stores, clock.now())),
+  });
+  runner.add({
+    name: 'delete originals of redacted events',
+    everyMs: 10 * minuteMs,
+    run: () => deleteOriginals(db, clock.now() - config.rooms.redactionRetention),
+  });
   for (const task of media.tasks) runner.add(task);
 }
 
@@ -51,7 +62,7 @@ async function listen(modules: Modules, lifecycle: Lifecycle): Promise<{ readonl
 }
 
 async function appOf(modules: Modules, addresses: readonly string[], lifecycle: Lifecycle): Promise<App> {
-  const { config, db, users, media } = modules;
+  const { config, db, users, media, serverName } = modules;
   const byToken = config.registration.mode === 'token';
   return {
     addresses,
@@ -61,6 +72,7 @@ async function appOf(modules: Modules, addresses: readonly string[], lifecycle: 
       return (await users.registration.registerByOperator(wish)).userId;
     },
     verify: async (print) => {
+      for (const difference of verifyRoomserver(db, serverName)) print(difference);
       for (const fault of await media.verify()) print(fault);
     },
     close: () => lifecycle.stop(),

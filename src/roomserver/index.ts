@@ -24,4 +24,5 @@ export { eventsByTime } from './query/by-time.ts';
 export type * from './types.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';
 export { collectState, type Collected } from './state/collect.ts';
+export { deleteOriginals } from './state/originals.ts';
 export { verifyRoomserver } from './verify/index.ts';

@@ -149,16 +149,18 @@ describe('a preview', () => {
     expect((await preview(`${base}/silent`)).json.errcode).toBe('M_NOT_FOUND');
   });
 
-  test.each(['http://127.0.0.2/', 'http://[::1]/', 'http://169.254.169.254/latest/meta-data', 'http://localhost:8081/'])(
-    'of %s is refused as if nothing were there',
-    async (url) => {
-      const answer = await preview(url);
-      expect([answer.status, answer.json]).toEqual([
-        404,
-        { errcode: 'M_NOT_FOUND', error: 'The page could not be fetched' },
-      ]);
-    },
-  );
+  test.each([
+    'http://127.0.0.2/',
+    'http://[::1]/',
+    'http://169.254.169.254/latest/meta-data',
+    'http://localhost:8081/',
+  ])('of %s is refused as if nothing were there', async (url) => {
+    const answer = await preview(url);
+    expect([answer.status, answer.json]).toEqual([
+      404,
+      { errcode: 'M_NOT_FOUND', error: 'The page could not be fetched' },
+    ]);
+  });
 
   test('does not follow a redirect inside', async () => {
     pages.set('/inside', (_, response) => response.writeHead(301, { Location: 'http://127.0.0.2/' }).end());

@@ -133,4 +133,3 @@ export const eventIdFrom = (stored: StoredId): EventId =>
   (typeof stored === 'string'
     ? stored
     : `$${Buffer.from(stored.buffer, stored.byteOffset, stored.byteLength).toString('base64url')}`) as EventId;
-
