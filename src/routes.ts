@@ -2,6 +2,7 @@
 import { adminRegisterRoutes } from './admin/index.ts';
 import { accountRoutes } from './clientapi/routes/account.ts';
 import { accountDataRoutes } from './clientapi/routes/account-data.ts';
+import { authFallbackRoutes } from './clientapi/routes/auth-fallback.ts';
 import { capabilityRoutes } from './clientapi/routes/capabilities.ts';
 import { contextRoutes } from './clientapi/routes/context.ts';
 import { dehydratedRoutes } from './clientapi/routes/dehydrated.ts';
@@ -48,6 +49,7 @@ export function allRoutes(modules: Modules): Route[] {
     ...registerRoutes({ db, serverName, ...users }),
     ...sessionRoutes({ db, limiter, serverName, ...users }),
     ...accountRoutes({ db, ...users }),
+    ...authFallbackRoutes(users),
     ...deviceRoutes({ db, ...users }),
     ...keyRoutes({ db, ...users }),
     ...keysChangesRoutes({ db, rooms, ...users }),

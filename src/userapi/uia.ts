@@ -5,7 +5,7 @@
 import { LRUCache } from 'lru-cache';
 import { Reply, type Requester } from '../http/index.ts';
 import type { MatrixError } from '../matrix/errors.ts';
-import { isJsonObject, type JsonObject } from '../matrix/json.ts';
+import { isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Result } from '../util/result.ts';
@@ -44,7 +44,11 @@ export interface Granted {
 interface Session {
   readonly id: string;
   readonly operation: string;
+  readonly requester: Requester | undefined;
   readonly body: JsonObject;
+  /** The stages of all its flows. */
+  readonly stages: ReadonlySet<string>;
+  readonly params: JsonObject;
   readonly completed: Set<string>;
   facts: UiaFacts;
 }
@@ -81,11 +85,30 @@ export class Uia {
     return result;
   }
 
+  /** What a session still asks for of one stage: its `params` entry, or undefined when there is nothing to do. */
+  pending(sessionId: string, stage: string): { readonly params: JsonValue | undefined } | undefined {
+    const session = this.#sessions.get(sessionId);
+    const offered = session?.stages.has(stage) === true && !session.completed.has(stage);
+    return offered ? { params: session.params[stage] } : undefined;
+  }
+
+  /** Completes a stage from outside the guarded request (§Fallback): false when `auth` does not satisfy it. */
+  async complete(sessionId: string, stage: string, auth: JsonObject): Promise<boolean> {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined || !isStage(this.#stages, stage) || !session.stages.has(stage)) return false;
+    const result = await this.#stages[stage](auth, session.requester);
+    if (result.ok) settle(session, stage, result.value);
+    return result.ok;
+  }
+
   #session(request: UiaRequest, auth: JsonObject | undefined, body: JsonObject): Session {
     const operation = `${request.operation} ${request.requester?.userId ?? ''}`;
     const known = typeof auth?.session === 'string' ? this.#sessions.get(auth.session) : undefined;
     if (known?.operation === operation) return known;
-    const session: Session = { id: newOpaqueId(), operation, body, completed: new Set(), facts: {} };
+    const { requester, params = {} } = request;
+    const stages = new Set<string>(request.flows.flat());
+    const fresh = { completed: new Set<string>(), facts: {} };
+    const session: Session = { id: newOpaqueId(), operation, requester, body, stages, params, ...fresh };
     this.#sessions.set(session.id, session);
     return session;
   }
@@ -97,10 +120,16 @@ export class Uia {
     if (stage === undefined || session.completed.has(stage)) return undefined;
     const result = await this.#stages[stage](auth, request.requester);
     if (!result.ok) return result.error;
-    session.completed.add(stage);
-    session.facts = { ...session.facts, ...result.value };
+    settle(session, stage, result.value);
     return undefined;
   }
+}
+
+const isStage = (stages: object, name: string): name is StageName => Object.hasOwn(stages, name);
+
+function settle(session: Session, stage: string, facts: UiaFacts): void {
+  session.completed.add(stage);
+  session.facts = { ...session.facts, ...facts };
 }
 
 function challenge(request: UiaRequest, session: Session, failure?: MatrixError): Reply {

@@ -75,6 +75,22 @@ describe('registration', () => {
     expect((await attempt({ type: 'm.login.terms' })).json.user_id).toBe('@alice:localhost');
   });
 
+  test('a browser completes a stage that the client does not know', async () => {
+    const config = { registration: { ...registration, mode: 'token', token: 'open-sesame' } } as const;
+    await using server = await startUserServer(config);
+    const { client } = server;
+    const { session } = (await client.post(`${v3}/register`, { username: 'alice', password })).json;
+    const page = `${v3}/auth/m.login.registration_token/fallback/web?session=${session}`;
+    const form = await client.get(page);
+    expect([form.status, form.headers.get('content-type')]).toEqual([200, 'text/html; charset=utf-8']);
+    expect((await client.post(page, 'token=wrong', undefined)).status).toBe(401);
+    const retry = () => client.post(`${v3}/register`, { auth: { session } });
+    expect((await retry()).status).toBe(401);
+    expect((await client.post(page, 'token=open-sesame', undefined)).text).toContain('window.onAuthDone');
+    expect((await retry()).json.user_id).toBe('@alice:localhost');
+    expect((await client.get(page)).json.errcode).toBe('M_NOT_FOUND');
+  });
+
   test('without a configured token one is made and kept', async () => {
     await using server = await startUserServer({ registration: { ...registration, mode: 'token' } });
     const { users, db } = server;

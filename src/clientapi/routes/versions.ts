@@ -8,8 +8,6 @@ const versions = Array.from({ length: 19 }, (_, index) => `v1.${index + 1}`);
 const unstableFeatures: Readonly<Record<string, boolean>> = {
   'org.matrix.msc3814': true,
   'org.matrix.msc4222': true,
-  'uk.half-shot.msc2666.query_mutual_rooms': true,
-  'uk.half-shot.msc2666.query_mutual_rooms.stable': true,
   'uk.tcpip.msc4133': true,
   'uk.tcpip.msc4133.stable': true,
   'org.matrix.msc4380': true,
