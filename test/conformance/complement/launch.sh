@@ -26,5 +26,10 @@ registration:
 rate_limits: { enabled: false }
 passwords: { memory: 64 KiB, passes: 1 }
 log: { level: debug }
+previews:
+  enabled: true
+  allow_networks: [127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, '::1']
+media:
+  freeze_unauthenticated: false
 YAML
 exec $NEURITE_COMMAND run --config "$DATA_DIR/neurite.yaml"

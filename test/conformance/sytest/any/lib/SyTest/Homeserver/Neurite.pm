@@ -73,6 +73,9 @@ sub _config
       rate_limits => { enabled => JSON::false },
       rooms => { default_version => '10' },
       passwords => { memory => '64 KiB', passes => 1 },
+      # The suite's own web server is on this machine, and its tests of media come without a token.
+      previews => { enabled => JSON::true, allow_networks => [ '127.0.0.0/8', '::1' ] },
+      media => { freeze_unauthenticated => JSON::false },
       log => { level => 'debug' },
    };
 }
