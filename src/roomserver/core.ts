@@ -101,6 +101,9 @@ export interface RoomReader {
   /** JSON text of the PDU, as other servers get it (redacted when marked so). */
   pduText(snapshot: Snapshot, nid: EventNid): string;
 
+  /** The membership that a stored member event sets; undefined: it is none. Cached. */
+  membershipOf(snapshot: Snapshot, memberEvent: EventNid): Membership | undefined;
+
   /** The room's current state: one key, or all of it (or of one type). */
   currentEvent(snapshot: Snapshot, room: RoomNid, type: string, stateKey: string): StoredEvent | undefined;
   currentState(snapshot: Snapshot, room: RoomNid, type?: string): StateEntry[];

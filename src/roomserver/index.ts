@@ -14,6 +14,7 @@ export {
   clientView,
   contentOf,
   contentText,
+  membershipAt,
   membershipOfEvent,
   type Bundle,
   type ClientView,

@@ -57,7 +57,7 @@ type Part<K extends keyof RoomReader> = Pick<RoomReader, K>;
 function roomAndEventReader({
   rooms,
   events,
-}: Stores): Part<'room' | 'roomByNid' | 'event' | 'eventById' | 'roomEvent' | 'pduText'> {
+}: Stores): Part<'room' | 'roomByNid' | 'event' | 'eventById' | 'roomEvent' | 'pduText' | 'membershipOf'> {
   return {
     room: (snapshot, roomId) => rooms.byId(snapshot, roomId),
     roomByNid: (snapshot, nid) => rooms.byNid(snapshot, nid),
@@ -67,6 +67,7 @@ function roomAndEventReader({
       const { room } = events.knownMeta(snapshot, nid);
       return events.pduText(snapshot, nid, rooms.byNid(snapshot, room).rules);
     },
+    membershipOf: (snapshot, nid) => events.membership(snapshot, nid),
     roomEvent: (snapshot, nid) => {
       const { room } = events.knownMeta(snapshot, nid);
       return events.parsed(snapshot, nid, rooms.byNid(snapshot, room).rules);

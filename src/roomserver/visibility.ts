@@ -6,10 +6,9 @@
 import { type HistoryVisibility, type ViewState, historyVisibilityIn, mayView } from '../matrix/history-visibility.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { Position, Snapshot } from '../storage/index.ts';
-import { membershipOfCode } from './storage/events.ts';
 import { emptyKey, types } from './storage/nids.ts';
 import type { Stores } from './stores.ts';
-import type { EventNid, Room, RoomNid, SnapshotNid, StateKeyNid, StoredEvent } from './types.ts';
+import type { EventNid, Membership, Room, RoomNid, SnapshotNid, StateKeyNid, StoredEvent } from './types.ts';
 
 class View {
   readonly #stores: Stores;
@@ -22,6 +21,7 @@ class View {
   readonly #lastJoin: Position | 0;
   readonly #lastLeave: Position | 0;
   readonly #states = new Map<SnapshotNid, ViewState>();
+  readonly #memberships = new Map<SnapshotNid, Membership | undefined>();
 
   constructor(stores: Stores, snapshot: Snapshot, user: UserId, room: RoomNid) {
     this.#stores = stores;
@@ -38,6 +38,9 @@ class View {
   mayView(event: StoredEvent): boolean {
     const slot = event.place?.slot;
     if (slot === undefined) return false;
+    const afterLastLeave = !this.#joinedNow && this.#lastLeave > 0 && slot > this.#lastLeave;
+    // Whatever the visibility, who was joined may see it; most events are looked at by members.
+    if (!afterLastLeave && this.#membershipAt(event.snapshot) === 'join') return true;
     const before = this.#stateAt(event.snapshot);
     const differs =
       event.stateKey !== null &&
@@ -46,21 +49,25 @@ class View {
       before,
       after: differs ? this.#stateAt(this.#stores.events.knownMeta(this.#snapshot, event.nid).after) : before,
       joinedLater: this.#joinedNow || this.#lastJoin > slot,
-      afterLastLeave: !this.#joinedNow && this.#lastLeave > 0 && slot > this.#lastLeave,
+      afterLastLeave,
     });
   }
 
   #stateAt(state: SnapshotNid): ViewState {
     const known = this.#states.get(state);
     if (known !== undefined) return known;
-    const { states, events } = this.#stores;
-    const member = states.get(this.#snapshot, state, types.member, this.#userNid) as EventNid;
-    const view = {
-      visibility: this.#visibilityAt(state),
-      membership: member === 0 ? undefined : membershipOfCode(events.knownMeta(this.#snapshot, member).membership),
-    };
+    const view = { visibility: this.#visibilityAt(state), membership: this.#membershipAt(state) };
     this.#states.set(state, view);
     return view;
+  }
+
+  #membershipAt(state: SnapshotNid): Membership | undefined {
+    if (this.#memberships.has(state)) return this.#memberships.get(state);
+    const { states, events } = this.#stores;
+    const member = states.get(this.#snapshot, state, types.member, this.#userNid) as EventNid;
+    const membership = member === 0 ? undefined : events.membership(this.#snapshot, member);
+    this.#memberships.set(state, membership);
+    return membership;
   }
 
   #visibilityAt(state: SnapshotNid): HistoryVisibility {

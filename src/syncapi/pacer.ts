@@ -11,8 +11,14 @@ const longPasses = 2;
 export class Pacer {
   readonly #short: (() => void)[] = [];
   readonly #long: (() => void)[] = [];
+  readonly #onIdle: () => void;
   #running = 0;
   #scheduled = false;
+
+  /** @param onIdle called when no short task is left. */
+  constructor(onIdle: () => void) {
+    this.#onIdle = onIdle;
+  }
 
   /** Runs a short task soon, in the order of the calls. */
   short<T>(task: () => T): Promise<T> {
@@ -49,6 +55,7 @@ export class Pacer {
       }
     }
     this.#scheduled = false;
+    this.#onIdle();
   }
 }
 

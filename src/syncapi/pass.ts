@@ -16,6 +16,7 @@ import type { Position, Snapshot } from '../storage/index.ts';
 import type { LazyMembers } from './lazy-members.ts';
 import type { SyncRequest } from './request.ts';
 import type { Counts, PushRuleSource, UserData } from './sources.ts';
+import type { Wave } from './wave.ts';
 
 export interface PassParts {
   readonly rooms: RoomReader;
@@ -36,7 +37,17 @@ export interface Part {
 }
 
 /** What to look at in a room. */
-export const roomMarks = { changed: 1, receipts: 2, typing: 4, accountData: 8, all: 15 } as const;
+export const roomMarks = {
+  /** Events entered the timeline, … */
+  events: 1,
+  /** … the current state moved, with an event or without: both bits where it isn't known which. */
+  state: 2,
+  changed: 3,
+  receipts: 4,
+  typing: 8,
+  accountData: 16,
+  all: 31,
+} as const;
 
 export class Pass {
   readonly snapshot: Snapshot;
@@ -57,6 +68,8 @@ export class Pass {
 
   /** Member events that this response carries, for the next one to leave out. */
   readonly sentMembers: { readonly room: RoomNid; readonly user: string; readonly event: number }[] = [];
+  /** What passes at this head share; only short ones do. */
+  readonly wave: Wave | undefined;
   /** Something to be written before the response may leave. */
   beforeReply: (() => Promise<void>) | undefined;
 
@@ -70,15 +83,22 @@ export class Pass {
     request: SyncRequest,
     snapshot: Snapshot,
     range: { readonly since: Position; readonly head: Position; readonly now: number },
+    wave?: Wave,
   ) {
-    this.parts = parts;
+    this.parts = wave === undefined ? parts : { ...parts, rooms: wave.reader };
+    this.wave = wave;
     this.request = request;
     this.snapshot = snapshot;
     this.since = range.since;
     this.head = range.head;
     this.now = range.now;
     const { user: userId, deviceId } = request;
-    const bundle = createBundle(snapshot, parts.rooms, { userId, deviceId, now: range.now, ignored: this.ignored });
+    const bundle = createBundle(snapshot, this.parts.rooms, {
+      userId,
+      deviceId,
+      now: range.now,
+      ignored: this.ignored,
+    });
     this.view = clientView({ userId, deviceId, now: range.now, withoutRoomId: true, bundle });
   }
 

@@ -4,7 +4,7 @@
  */
 import type { RoomNid } from '../bus/index.ts';
 import type { UserId } from '../matrix/ids.ts';
-import { membershipOfEvent, type EventNid, type RoomReader, type StateChange } from '../roomserver/index.ts';
+import type { EventNid, RoomReader, StateChange } from '../roomserver/index.ts';
 import { asPosition, type Position, type Snapshot } from '../storage/index.ts';
 import { isPause } from './items/item.ts';
 import type { Compose } from './pass.ts';
@@ -107,8 +107,7 @@ function stayedJoined({ snapshot, rooms, user, since, head }: SharingRange, room
 }
 
 function isJoin({ snapshot, rooms }: SharingRange, nid: EventNid): boolean {
-  const event = nid === 0 ? undefined : rooms.event(snapshot, nid);
-  return event !== undefined && membershipOfEvent(event) === 'join';
+  return nid !== 0 && rooms.membershipOf(snapshot, nid) === 'join';
 }
 
 /** How many replaced member events are looked through before it is assumed that a member was away meanwhile. */
@@ -120,7 +119,7 @@ function stayed(range: SharingRange, user: string, from: EventNid, to: EventNid)
   let at = to;
   for (let step = 0; step < maxReplaced; step += 1) {
     const event = rooms.event(snapshot, at);
-    if (event === undefined || event.snapshot === 0 || membershipOfEvent(event) !== 'join') return false;
+    if (event === undefined || event.snapshot === 0 || !isJoin(range, at)) return false;
     at = rooms.stateEvent(snapshot, event.snapshot, memberType, user);
     if (at === from) return true;
     if (at === 0) return false;

@@ -15,6 +15,7 @@ import { Pacer, runNow, runSliced } from './pacer.ts';
 import { Pass, type PassParts } from './pass.ts';
 import type { SyncRequest } from './request.ts';
 import { formatSyncToken, startOfTime } from './token.ts';
+import { Wave } from './wave.ts';
 
 export interface SyncEngineOptions extends PassParts {
   readonly db: Database;
@@ -43,12 +44,15 @@ const shortEntries = 128;
 
 export class SyncEngine {
   readonly #options: SyncEngineOptions;
-  readonly #pacer = new Pacer();
+  readonly #pacer: Pacer;
+  readonly #wave: Wave;
   /** What happened before this process started is not in the tail: ephemeral entries are gone with their process. */
   readonly #tailFrom: Position;
 
   constructor(options: SyncEngineOptions) {
     this.#options = options;
+    this.#wave = new Wave(options.rooms);
+    this.#pacer = new Pacer(() => this.#wave.leave());
     this.#tailFrom = options.db.head;
   }
 
@@ -138,7 +142,9 @@ export class SyncEngine {
   #shortPass(request: SyncRequest, since: Position): { pass: Pass; composed: Composed } | undefined {
     if (since < this.#tailFrom) return undefined;
     return this.#options.db.read((snapshot) => {
-      const pass = this.#newPass(request, snapshot, since, this.#options.db.head);
+      const { head } = this.#options.db;
+      this.#wave.enter(head);
+      const pass = this.#newPass(request, snapshot, since, head, this.#wave);
       const most = Math.min(this.#options.linearMaxEntries, shortEntries);
       if (walk(pass, this.#options.bus, most) === undefined) return undefined;
       // A room that the client does not know comes with all of its state.
@@ -161,8 +167,8 @@ export class SyncEngine {
     });
   }
 
-  #newPass(request: SyncRequest, snapshot: Snapshot, since: Position, head: Position): Pass {
-    return new Pass(this.#options, request, snapshot, { since, head, now: this.#options.clock.now() });
+  #newPass(request: SyncRequest, snapshot: Snapshot, since: Position, head: Position, wave?: Wave): Pass {
+    return new Pass(this.#options, request, snapshot, { since, head, now: this.#options.clock.now() }, wave);
   }
 }
 

@@ -18,8 +18,11 @@ beforeEach(async () => {
 });
 afterEach(async () => server[Symbol.asyncDispose]());
 
-const ephemeral = (body: SyncBody, type: string): unknown =>
-  body.rooms?.join?.[room.roomId]?.ephemeral?.events.find((event) => event.type === type)?.content;
+/** Contents of the room's ephemeral events of one type, put together; undefined: there is none. */
+const ephemeral = (body: SyncBody, type: string): unknown => {
+  const events = body.rooms?.join?.[room.roomId]?.ephemeral?.events.filter((event) => event.type === type) ?? [];
+  return events.length === 0 ? undefined : Object.assign({}, ...events.map(({ content }) => content));
+};
 const receipt = (
   who: typeof alice,
   eventId: string,

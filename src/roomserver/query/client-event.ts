@@ -28,7 +28,6 @@ export interface ClientView {
   readonly membership: boolean;
   readonly bundle: Bundle | undefined;
   readonly memberships: Map<SnapshotNid, string>;
-  readonly memberEvents: Map<EventNid, string>;
 }
 
 export interface ClientViewOptions {
@@ -52,7 +51,6 @@ export const clientView = (options: ClientViewOptions): ClientView => ({
   membership: options.membership ?? true,
   bundle: options.bundle,
   memberships: new Map(),
-  memberEvents: new Map(),
 });
 
 const contentStart = '{"content":'.length;
@@ -127,24 +125,19 @@ function previousText(
  * The user's membership at the event, "including any changes caused by the event", `leave` when there is none;
  * undefined when the state at the event is not known.
  */
-function membershipAt(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string | undefined {
+export function membershipAt(
+  snapshot: Snapshot,
+  rooms: RoomReader,
+  event: StoredEvent,
+  view: ClientView,
+): string | undefined {
   if (event.type === 'm.room.member' && event.stateKey === view.userId) return membershipOfEvent(event);
   if (event.snapshot === 0) return undefined;
   const known = view.memberships.get(event.snapshot);
   if (known !== undefined) return known;
   const nid = rooms.stateEvent(snapshot, event.snapshot, 'm.room.member', view.userId);
-  const membership = nid === 0 ? 'leave' : membershipIn(snapshot, rooms, nid, view);
+  const membership = nid === 0 ? 'leave' : (rooms.membershipOf(snapshot, nid) ?? 'leave');
   view.memberships.set(event.snapshot, membership);
-  return membership;
-}
-
-/** Many snapshots share one member event. */
-function membershipIn(snapshot: Snapshot, rooms: RoomReader, nid: EventNid, view: ClientView): string {
-  const known = view.memberEvents.get(nid);
-  if (known !== undefined) return known;
-  const member = rooms.event(snapshot, nid);
-  const membership = member === undefined ? 'leave' : membershipOfEvent(member);
-  view.memberEvents.set(nid, membership);
   return membership;
 }
 

@@ -144,6 +144,8 @@ export class EventStore {
   /** Parsed events by NID; a redacted one under the negative number. */
   readonly #parsed = new LRUCache<number, RoomEvent>({ max: 4_000 });
   readonly #auth = new LRUCache<number, readonly EventNid[]>({ max: 20_000 });
+  /** Codes of member events; they never change, not by a redaction either. */
+  readonly #memberships = new LRUCache<number, number>({ max: 50_000 });
 
   constructor(counter: Counter, types: Names<TypeNid>, keys: Names<StateKeyNid>) {
     this.#counter = counter;
@@ -166,6 +168,16 @@ export class EventStore {
     const meta = this.meta(snapshot, nid);
     if (meta === undefined) throw new Error(`event ${nid} is missing`);
     return meta;
+  }
+
+  /** Of a member event; undefined: it is none, or has no proper one. */
+  membership(snapshot: Snapshot, nid: EventNid): Membership | undefined {
+    let code = this.#memberships.get(nid);
+    if (code === undefined) {
+      code = this.knownMeta(snapshot, nid).membership;
+      this.#memberships.set(nid, code);
+    }
+    return membershipOfCode(code);
   }
 
   stored(snapshot: Snapshot, nid: EventNid): StoredEvent | undefined {

@@ -10,7 +10,7 @@ const computed = new WeakMap<Pass, SharingChanges>();
 export function* sharingOf(pass: Pass): Compose<SharingChanges> {
   const known = computed.get(pass);
   if (known !== undefined) return known;
-  const changed = [...pass.rooms].filter(([, marks]) => (marks & roomMarks.changed) !== 0).map(([room]) => room);
+  const changed = [...pass.rooms].filter(([, marks]) => (marks & roomMarks.state) !== 0).map(([room]) => room);
   const { snapshot, user, since, head } = pass;
   const sharing = yield* sharingChanges({ snapshot, rooms: pass.parts.rooms, user, since, head, changed });
   computed.set(pass, sharing);

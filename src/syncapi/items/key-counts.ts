@@ -29,8 +29,14 @@ const item = (path: string, read: (pass: Pass, deviceId: string) => unknown): It
   },
 });
 
-const fallback = (pass: Pass, deviceId: string): readonly string[] =>
-  pass.parts.userData.unusedFallbackKeyTypes(pass.snapshot, pass.user, deviceId);
+const computed = new WeakMap<Pass, readonly string[]>();
+
+/** Asked for under two names. */
+function fallback(pass: Pass, deviceId: string): readonly string[] {
+  const types = computed.get(pass) ?? pass.parts.userData.unusedFallbackKeyTypes(pass.snapshot, pass.user, deviceId);
+  computed.set(pass, types);
+  return types;
+}
 
 export const keyCountItems: readonly Item[] = [
   item('device_one_time_keys_count', (pass, deviceId) =>

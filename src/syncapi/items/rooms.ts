@@ -39,7 +39,10 @@ function* polylog(pass: Pass): Compose<void> {
 
 function linear(pass: Pass, entry: Entry): boolean {
   switch (entry.topic) {
-    case 'room.event':
+    case 'room.event': {
+      const marks = entry.stateChanged ? roomMarks.changed : roomMarks.events;
+      return pass.follows(entry.room) && pass.mark(entry.room, marks);
+    }
     case 'room.state':
       return pass.follows(entry.room) && pass.mark(entry.room, roomMarks.changed);
     case 'room.membership':

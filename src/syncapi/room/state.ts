@@ -8,7 +8,7 @@ import { matchesEvent } from '../../matrix/filters.ts';
 import type { EventNid, SnapshotNid, StateChange, StoredEvent } from '../../roomserver/index.ts';
 import { asPosition, type Position } from '../../storage/index.ts';
 import { isPause } from '../items/item.ts';
-import type { Compose, Part, Pass } from '../pass.ts';
+import { roomMarks, type Compose, type Part, type Pass } from '../pass.ts';
 import type { RoomView } from './room-view.ts';
 import { filteredEvent } from '../event-admission.ts';
 import { type Timeline, writeEvents } from './timeline.ts';
@@ -64,6 +64,8 @@ function select(pass: Pass, view: RoomView, timeline: Timeline): Selection {
     if (own !== 0 && (pass.request.stateAfter !== undefined || !inTimeline.has(key))) selection.set(key, own);
     return selection;
   }
+  // What did not move is as the client has it.
+  if (view.stateFrom !== 0 && (view.marks & roomMarks.state) === 0) return selection;
   const from = snapshotAt(pass, view, view.stateFrom);
   const until = snapshotAt(pass, view, stateUntil(pass, view, timeline));
   const end = snapshotAt(pass, view, view.stateEnd);

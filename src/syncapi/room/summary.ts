@@ -4,7 +4,7 @@
  */
 import { asString, memberOf } from '../../matrix/json.ts';
 import { contentOf } from '../../roomserver/index.ts';
-import type { Part, Pass } from '../pass.ts';
+import { roomMarks, type Part, type Pass } from '../pass.ts';
 import type { RoomView } from './room-view.ts';
 import { memberType, snapshotAt, stateChanges } from './state.ts';
 
@@ -35,6 +35,7 @@ export function summarise(pass: Pass, view: RoomView): Summary {
 
 function isChanged(pass: Pass, view: RoomView): boolean {
   if (view.stateFrom === 0) return true;
+  if ((view.marks & roomMarks.state) === 0) return false;
   const changes = stateChanges(pass, snapshotAt(pass, view, view.stateFrom), snapshotAt(pass, view, view.stateEnd));
   return changes.some(({ type }) => naming.has(type));
 }

@@ -5,7 +5,7 @@
  */
 import { selectFields } from '../../matrix/filters.ts';
 import { isJsonObject, parseJson } from '../../matrix/json.ts';
-import { clientEvent, type Place, type StoredEvent } from '../../roomserver/index.ts';
+import { clientEvent, membershipAt, type Place, type StoredEvent } from '../../roomserver/index.ts';
 import { type Admission, admitsAny, admitsEvent } from '../event-admission.ts';
 import { isPause } from '../items/item.ts';
 import { roomMarks, type Compose, type Part, type Pass } from '../pass.ts';
@@ -26,7 +26,7 @@ const empty: Timeline = { events: [], limited: false, first: undefined };
 /** Reads the timeline of a room for this pass. */
 export function* readTimeline(pass: Pass, view: RoomView): Compose<Timeline> {
   const filter = pass.request.filter.room.timeline;
-  if ((view.marks & roomMarks.changed) === 0 && !view.fresh) return empty;
+  if ((view.marks & roomMarks.events) === 0 && !view.fresh) return empty;
   if (!admitsAny(filter, view.room.roomId)) return empty;
   const { rooms, timelineLimit } = pass.parts;
   const limit = Math.min(filter.limit ?? timelineLimit.default, timelineLimit.max);
@@ -75,16 +75,22 @@ export function* writeEvents(pass: Pass, events: Iterable<StoredEvent>): Compose
 }
 
 function writeEvent(pass: Pass, event: StoredEvent): string {
-  const { snapshot, view, request } = pass;
-  const { rooms } = pass.parts;
+  const { snapshot, request } = pass;
   const { eventFields, eventFormat } = request.filter;
-  const text =
-    eventFormat === 'federation'
-      ? JSON.stringify(rooms.roomEvent(snapshot, event.nid).pdu)
-      : clientEvent(snapshot, rooms, event, view);
+  const text = eventFormat === 'federation' ? pass.parts.rooms.pduText(snapshot, event.nid) : clientText(pass, event);
   if (eventFields === undefined) return text;
   const parsed = parseJson(text);
   return isJsonObject(parsed) ? JSON.stringify(selectFields(parsed, eventFields)) : text;
+}
+
+/** Written once for all who share it: not for the sender's devices, nor where what is bundled depends on the viewer. */
+function clientText(pass: Pass, event: StoredEvent): string {
+  const { snapshot, view, wave } = pass;
+  const { rooms } = pass.parts;
+  const write = (): string => clientEvent(snapshot, rooms, event, view);
+  const shared = wave !== undefined && event.stateKey === null && event.sender !== pass.user && event.redactedBy === 0;
+  if (!shared || view.bundle?.(event) !== undefined) return write();
+  return wave.text(event, membershipAt(snapshot, rooms, event, view), write);
 }
 
 /** The `timeline` member: events, `limited`, and the token from which /messages goes on backwards. */
