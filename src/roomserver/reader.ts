@@ -6,7 +6,7 @@ import type { RoomReader } from './core.ts';
 import type { Block } from './state/blocks.ts';
 import { entriesOf } from './state/snapshots.ts';
 import { childRows, relatingNids, transactionOf } from './storage/annotations.ts';
-import { comparePlaces } from './storage/events.ts';
+import { comparePlaces } from './storage/event-rows.ts';
 import { eventIdFrom, types as knownTypes } from './storage/nids.ts';
 import { type Stores, currentEventNid, stateEventNid } from './stores.ts';
 import type { EventNid, LocalMembership, StateEntry, StateKeyNid, StoredEvent, TypeNid } from './types.ts';

@@ -21,6 +21,8 @@ export interface RoomCoreOptions {
   readonly clock: Clock;
   /** Bound of the decoded state blocks kept in memory, in bytes. */
   readonly stateCacheBytes?: number;
+  /** Conflicted events up to which a state resolution runs inside a transaction instead of before it. */
+  readonly resolveInlineUpTo?: number;
 }
 
 /** The inside of the roomserver, with its stores for verification and garbage collection. */
@@ -29,7 +31,7 @@ export function createRoomCore(options: RoomCoreOptions): RoomCore & { readonly 
   const stores = db.read((snapshot) => openStores(snapshot, serverName, options.stateCacheBytes));
   const tools: PipelineTools = {
     stores,
-    resolver: new Resolver(stores),
+    resolver: new Resolver(stores, options.resolveInlineUpTo),
     now: () => clock.now(),
     append: (tx, entry, position) => void bus.append(tx, entry, position),
   };

@@ -19,7 +19,7 @@ import { type Job, type PipelineTools, newJob } from './input/job.ts';
 import { runOwn } from './input/pipeline.ts';
 import { emptySnapshot } from './state/snapshots.ts';
 import { addTransaction } from './storage/annotations.ts';
-import type { EventMeta } from './storage/events.ts';
+import type { EventMeta } from './storage/event-rows.ts';
 import { authStateAt, currentAuthState, currentEventNid, stateEventNid } from './stores.ts';
 import type { EventNid, ProtoEvent, Room, SnapshotNid, StoredEvent } from './types.ts';
 

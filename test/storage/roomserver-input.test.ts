@@ -315,3 +315,28 @@ describe('who may see what', () => {
     expect(seen('@stranger:one.example', [before])).toHaveLength(expected.never ? 1 : 0);
   });
 });
+
+describe('a state resolution too large for a transaction', () => {
+  test('is prepared between two of them, for the state before an event and for the current state', async () => {
+    await using small = openTestRooms('one.example', undefined, 3);
+    const room = SignedRoom.open('11', bob);
+    for (const who of [alice, carol]) room.join(who);
+    const fork = room.events.at(-1)?.eventId ?? '';
+    const heads = [0, 1].map((side) => {
+      let prev = [fork];
+      for (const type of ['m.room.name', 'm.room.topic', 'm.room.avatar']) {
+        prev = [room.say({ type, sender: bob, stateKey: '', content: { side }, prev, ts: 10 + side }).eventId];
+      }
+      return prev[0] ?? '';
+    });
+    room.message(bob, 'merge', heads);
+    const verdicts = await small.core.input(roomIdOf(room.roomId), room.events, 'live');
+    expect(new Set([...verdicts.values()].map(({ kind }) => kind))).toEqual(new Set(['accepted']));
+    expect(small.read(() => verifyRoomserver(small.db, 'one.example' as ServerName))).toEqual([]);
+    small.read((snapshot) => {
+      const known = small.core.room(snapshot, room.roomId);
+      const name = known && small.core.currentEvent(snapshot, known.nid, 'm.room.name', '');
+      expect(name?.eventId).toBe(room.ids(room.currentState())['m.room.name|']);
+    });
+  });
+});

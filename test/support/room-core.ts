@@ -30,8 +30,11 @@ export interface TestRooms extends AsyncDisposable {
   topics(): StoredEntry['topic'][];
 }
 
-/** @param killed a database whose files are taken as they are now, as if its process had been killed */
-export function openTestRooms(serverName = 'one.example', killed?: string): TestRooms {
+/**
+ * @param killed a database whose files are taken as they are now, as if its process had been killed
+ * @param resolveInlineUpTo conflicted events up to which a state resolution runs inside a transaction
+ */
+export function openTestRooms(serverName = 'one.example', killed?: string, resolveInlineUpTo = 500): TestRooms {
   const folder = mkdtempSync(join(tmpdir(), 'neurite-rooms-'));
   const path = join(folder, 'test.db');
   if (killed !== undefined) for (const part of ['', '-wal']) copyFileSync(`${killed}${part}`, `${path}${part}`);
@@ -47,7 +50,8 @@ export function openTestRooms(serverName = 'one.example', killed?: string): Test
   bus.addListener((entries) => void log.push(...entries));
   const time = { now: 1_700_000_000_000 };
   const clock = { now: () => time.now++, sleep: async (): Promise<void> => undefined };
-  const core = createRoomCore({ db, bus, serverName: serverName as ServerName, signingKey: testKey, clock });
+  const own = { serverName: serverName as ServerName, signingKey: testKey };
+  const core = createRoomCore({ db, bus, clock, resolveInlineUpTo, ...own });
   const rooms: TestRooms = {
     db,
     bus,

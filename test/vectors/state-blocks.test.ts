@@ -11,17 +11,17 @@ import {
 import { emptySnapshot, entriesOf, StateStore, tierOf } from '../../src/roomserver/state/snapshots.ts';
 import { Counter } from '../../src/roomserver/storage/nids.ts';
 import type { SnapshotNid } from '../../src/roomserver/types.ts';
-import { type Database, type Tx, sql } from '../../src/storage/index.ts';
+import { type Tx, sql } from '../../src/storage/index.ts';
 import { openTestRooms } from '../support/room-core.ts';
 
 const selectBlocks = sql<[], { nid: number; size: number }>('SELECT nid, size FROM room_blocks ORDER BY nid');
 const [create, member, message] = [1, 2, 3] as const;
 const [none, foo, bar] = [1, 2, 3] as const;
 
-async function withStates<T>(work: (tx: Tx, states: StateStore, db: Database) => T): Promise<void> {
+async function withStates(work: (tx: Tx, states: StateStore) => void): Promise<void> {
   await using rooms = openTestRooms();
   const states = new StateStore({ blockNids: new Counter(0), snapshotNids: new Counter(1) });
-  await rooms.db.write((tx) => void work(tx, states, rooms.db));
+  await rooms.db.write((tx) => work(tx, states));
 }
 const triples = (entries: readonly Entry[]): number[][] => entries.map(({ type, key, event }) => [type, key, event]);
 

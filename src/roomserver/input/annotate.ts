@@ -14,7 +14,7 @@ import {
   originalOf,
   redactionsOf,
 } from '../storage/annotations.ts';
-import { type EventMeta, flag } from '../storage/events.ts';
+import { type EventMeta, flag } from '../storage/event-rows.ts';
 import { type Stores, authStateAt } from '../stores.ts';
 import type { EventNid, Room } from '../types.ts';
 import type { Phase } from './job.ts';

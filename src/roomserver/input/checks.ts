@@ -5,7 +5,7 @@
 import { type CitedEvent, authStateOf, authorise, checkAuthEvents } from '../../matrix/event-auth.ts';
 import type { AuthEvent } from '../../matrix/auth-types.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import { flag } from '../storage/events.ts';
+import { flag } from '../storage/event-rows.ts';
 import { type Stores, authStateAt, currentAuthState } from '../stores.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import type { EventNid, Room, SnapshotNid } from '../types.ts';

@@ -3,7 +3,7 @@
  * and count as missing while they are outliers.
  */
 import type { EventId } from '../../matrix/ids.ts';
-import type { EventMeta } from '../storage/events.ts';
+import type { EventMeta } from '../storage/event-rows.ts';
 import type { EventNid } from '../types.ts';
 import type { Phase } from './job.ts';
 

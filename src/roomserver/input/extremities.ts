@@ -3,7 +3,7 @@
  * event is reachable forwards, passing through soft-failed and rejected ones.
  */
 import type { Snapshot, Tx } from '../../storage/index.ts';
-import { type EventMeta, flag } from '../storage/events.ts';
+import { type EventMeta, flag } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid, RoomNid } from '../types.ts';
 import { type Phase, positionOf } from './job.ts';

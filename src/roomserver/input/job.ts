@@ -8,7 +8,7 @@ import type { StoredEntry } from '../../bus/index.ts';
 import type { Position, Tx } from '../../storage/index.ts';
 import type { InputKind, Verdict } from '../core.ts';
 import type { Resolver } from '../state/resolve.ts';
-import type { EventMeta } from '../storage/events.ts';
+import type { EventMeta } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid, Room, SnapshotNid } from '../types.ts';
 

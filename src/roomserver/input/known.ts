@@ -2,10 +2,9 @@
  * First phase: an event that is stored ends at once with its recorded verdict. Only an outlier goes on, when it comes
  * with a place in the graph this time.
  */
-import { flag } from '../storage/events.ts';
 import type { Snapshot } from '../../storage/index.ts';
 import type { Verdict } from '../core.ts';
-import type { EventMeta } from '../storage/events.ts';
+import { type EventMeta, flag } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
 import type { Phase } from './job.ts';
 

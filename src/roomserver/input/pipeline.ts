@@ -4,7 +4,7 @@
  */
 import type { Tx } from '../../storage/index.ts';
 import type { Verdict } from '../core.ts';
-import { flag } from '../storage/events.ts';
+import { flag } from '../storage/event-rows.ts';
 import { announce } from './announce.ts';
 import { annotate, annotateOthers } from './annotate.ts';
 import { checkByAuthEvents, checkByCurrentState, checkByStateBefore } from './checks.ts';

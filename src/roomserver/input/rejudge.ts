@@ -5,7 +5,7 @@
 import { sql, type Tx } from '../../storage/index.ts';
 import { unpackList } from '../../util/varint.ts';
 import { entriesOf } from '../state/snapshots.ts';
-import { type EventMeta, flag } from '../storage/events.ts';
+import { type EventMeta, flag } from '../storage/event-rows.ts';
 import type { EventNid, Room, SnapshotNid } from '../types.ts';
 import { applyRedactions } from './annotate.ts';
 import { failureByAuthEvents, failureByState } from './checks.ts';

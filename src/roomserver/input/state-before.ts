@@ -4,7 +4,7 @@
  */
 import { emptySnapshot } from '../state/snapshots.ts';
 import type { Entry } from '../state/blocks.ts';
-import { flag } from '../storage/events.ts';
+import { flag } from '../storage/event-rows.ts';
 import type { Phase } from './job.ts';
 
 export const findStateBefore: Phase = (tx, job, { stores, resolver }) => {

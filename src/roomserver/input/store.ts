@@ -3,7 +3,7 @@
  * both directions.
  */
 import type { Tx } from '../../storage/index.ts';
-import { flag } from '../storage/events.ts';
+import { flag } from '../storage/event-rows.ts';
 import type { EventNid, SnapshotNid } from '../types.ts';
 import { type Job, type Phase, type PipelineTools, positionOf } from './job.ts';
 

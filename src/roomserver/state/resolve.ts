@@ -15,14 +15,14 @@ import {
 import { LRUCache } from 'lru-cache';
 import type { Snapshot, Tx } from '../../storage/index.ts';
 import { Slice } from '../../util/slice.ts';
-import { flag, membershipOfCode } from '../storage/events.ts';
+import { flag, membershipOfCode } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid, Room, SnapshotNid } from '../types.ts';
 import type { Entry } from './blocks.ts';
 import { entriesOf } from './snapshots.ts';
 
-/** Conflicted events from which on a resolution is prepared outside the transaction. */
-const inlineLimit = 500;
+/** Conflicted events up to which a resolution runs inside the transaction that needs it. */
+const defaultInlineLimit = 500;
 
 /** Thrown inside a transaction when a resolution should be prepared before: the unit is rolled back and tried again. */
 export class ResolutionTooLarge extends Error {
@@ -55,14 +55,16 @@ interface Conflict {
 
 export class Resolver {
   readonly #stores: Stores;
+  readonly #inlineLimit: number;
   readonly #memo = new LRUCache<string, Resolution>({
     max: 500,
     maxSize: 200_000,
     sizeCalculation: ({ changes }) => changes.length + 1,
   });
 
-  constructor(stores: Stores) {
+  constructor(stores: Stores, inlineLimit = defaultInlineLimit) {
     this.#stores = stores;
+    this.#inlineLimit = inlineLimit;
   }
 
   /**
@@ -104,7 +106,7 @@ export class Resolver {
     const known = this.#memo.get(key);
     if (known !== undefined) return known;
     const conflict = this.#conflictOf(snapshot, room, sets);
-    if (mayDefer && conflict.size > inlineLimit) throw new ResolutionTooLarge(sets);
+    if (mayDefer && conflict.size > this.#inlineLimit) throw new ResolutionTooLarge(sets);
     const resolution = this.#resolutionOf(snapshot, sets, conflict, resolveConflicted(conflict.input));
     this.#memo.set(key, resolution);
     return resolution;

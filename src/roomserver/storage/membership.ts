@@ -5,7 +5,7 @@
 import { type ServerName, type UserId, serverNameOf } from '../../matrix/ids.ts';
 import { asPosition, sql, type Position, type Snapshot, type Tx } from '../../storage/index.ts';
 import type { EventNid, LocalMembership, Membership, RoomNid, StateKeyNid } from '../types.ts';
-import { membershipCode, membershipOfCode } from './events.ts';
+import { membershipCode, membershipOfCode } from './event-rows.ts';
 import type { Names } from './nids.ts';
 import type { RoomStore } from './rooms.ts';
 

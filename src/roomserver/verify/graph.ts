@@ -8,7 +8,7 @@ import { failureByAuthEvents, failureByState } from '../input/checks.ts';
 import { hasAcceptedDescendant } from '../input/extremities.ts';
 import { Resolver } from '../state/resolve.ts';
 import { emptySnapshot } from '../state/snapshots.ts';
-import { type EventMeta, flag, membershipCode } from '../storage/events.ts';
+import { type EventMeta, flag, membershipCode } from '../storage/event-rows.ts';
 import { eventIdFrom } from '../storage/nids.ts';
 import type { EventNid, SnapshotNid } from '../types.ts';
 import { type Verification, compareMaps } from './report.ts';

@@ -4,7 +4,7 @@
  */
 import type { ServerName } from '../../matrix/ids.ts';
 import { type Database, type Snapshot, sql } from '../../storage/index.ts';
-import type { EventMeta } from '../storage/events.ts';
+import type { EventMeta } from '../storage/event-rows.ts';
 import { type Stores, openStores } from '../stores.ts';
 import type { EventNid, RoomNid } from '../types.ts';
 import { verifyGraph } from './graph.ts';

@@ -9,7 +9,7 @@ import { sql } from '../../storage/index.ts';
 import { relationOf } from '../input/annotate.ts';
 import { entriesOf } from '../state/snapshots.ts';
 import { originalOf, redactionsOf } from '../storage/annotations.ts';
-import { type EventMeta, membershipCode } from '../storage/events.ts';
+import { type EventMeta, membershipCode } from '../storage/event-rows.ts';
 import { type StoredId, eventIdFrom, types } from '../storage/nids.ts';
 import type { EventNid, SnapshotNid, StateKeyNid } from '../types.ts';
 import { type Verification, compareMaps } from './report.ts';

@@ -1,6 +1,6 @@
 /** What a verification works with: the stores, one snapshot of the database, and the list of differences found. */
 import type { Snapshot } from '../../storage/index.ts';
-import type { EventMeta } from '../storage/events.ts';
+import type { EventMeta } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid, Room } from '../types.ts';
 
