@@ -1,6 +1,10 @@
 import { describe, expect, test } from '@jest/globals';
 import fc from 'fast-check';
+import type { EventId } from '../../src/matrix/ids.ts';
+import type { RoomEvent } from '../../src/matrix/pdu.ts';
 import type { Room } from '../../src/roomserver/index.ts';
+import { SignedRoom } from '../support/room-builder.ts';
+import { roomIdOf } from '../support/room-core.ts';
 import { type TestReads, openTestReads } from '../support/room-reads.ts';
 
 const alice = '@alice:one.example';
@@ -75,4 +79,57 @@ describe('paging through random rooms', () => {
       { numRuns: 25 },
     );
   }, 60_000);
+
+  test('goes on through gaps that are filled between two pages', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(fc.boolean(), { minLength: 1, maxLength: 25 }),
+        fc.integer({ min: 1, max: 10 }),
+        fc.array(fc.integer({ min: 1, max: 4 }), { minLength: 1, maxLength: 3 }),
+        async (lost, firstLimit, limits) => {
+          await using reads = openTestReads();
+          const { signed, gaps } = await receiveWithGaps(reads, lost);
+          const room = reads.read((snapshot) => reads.core.room(snapshot, signed.roomId));
+          if (room === undefined) throw new Error('no room');
+          const first = await reads.messages(room, alice, { limit: firstLimit });
+          for (const gap of gaps) await reads.core.input(roomIdOf(signed.roomId), gap, 'backfilled');
+          const all = signed.events.map(({ eventId }) => eventId).toReversed();
+          expect(await pageThrough(reads, room, alice, 'b', undefined, limits)).toEqual(all);
+          expect(await pageThrough(reads, room, alice, 'f', undefined, limits)).toEqual(all.toReversed());
+          if (first.end === undefined) return;
+          const last = all.indexOf((first.chunk.at(-1)?.event_id ?? '') as EventId);
+          expect(await pageThrough(reads, room, alice, 'b', first.end, limits)).toEqual(all.slice(last + 1));
+        },
+      ),
+      { numRuns: 25 },
+    );
+  }, 60_000);
 });
+
+/** A room made elsewhere, with a local member; messages marked lost are not received, but given back as gaps. */
+async function receiveWithGaps(
+  reads: TestReads,
+  lost: readonly boolean[],
+): Promise<{ readonly signed: SignedRoom; readonly gaps: readonly (readonly RoomEvent[])[] }> {
+  const remote = '@bob:two.example';
+  const signed = SignedRoom.open('11', remote);
+  signed.join(alice);
+  const state = signed.events.map(({ eventId }) => eventId);
+  const receive = (event: RoomEvent, missesPrev: boolean): Promise<unknown> => {
+    const options = missesPrev ? { stateBefore: new Map([[event.eventId, state]]) } : {};
+    return reads.core.input(roomIdOf(signed.roomId), [event], 'live', options);
+  };
+  for (const event of signed.events) await receive(event, false);
+  const gaps: RoomEvent[][] = [];
+  let open: RoomEvent[] = [];
+  for (const isLost of [...lost, false]) {
+    const event = signed.message(remote, 'message');
+    if (isLost) open.push(event);
+    else {
+      await receive(event, open.length > 0);
+      if (open.length > 0) gaps.push(open);
+      open = [];
+    }
+  }
+  return { signed, gaps };
+}
