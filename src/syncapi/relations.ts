@@ -3,11 +3,11 @@
  * an event, with `recurse` their children too, in the room's one order.
  */
 import type { EventId } from '../matrix/ids.ts';
-import type { Place, StoredEvent } from '../roomserver/index.ts';
+import type { EventNid, Place, StoredEvent } from '../roomserver/index.ts';
 import { isIgnored } from './event-admission.ts';
 import { visibleEvent } from './context.ts';
 import type { Direction } from './page.ts';
-import { compareCuts, parseCut, tokenAfter, tokenBefore } from './place-token.ts';
+import { type Cut, compareCuts, parseCut, tokenAfter, tokenBefore } from './place-token.ts';
 import { type Asker, type ReadParts, type RoomRead, readRoom, writeEvents } from './room-read.ts';
 
 export interface RelationsRequest {
@@ -35,70 +35,92 @@ interface PlacedEvent {
 export function readRelations(parts: ReadParts, asker: Asker, request: RelationsRequest): Promise<string> {
   return readRoom(parts, asker, request.roomId, async (read) => {
     const { event: parent } = visibleEvent(read, request.eventId);
-    const { direction, from } = request;
+    const { direction, from, recurse } = request;
     const limit = Math.min(request.limit ?? limits.default, limits.max);
-    const children = await collect(read, parent.eventId, request);
-    const { shown, more } = firstVisible(read, inRange(children, request), limit);
-    let text = `{"chunk":[${await writeEvents(
-      read,
-      shown.map(({ event }) => event),
-    )}]`;
+    const ofParent = childrenOf(read, parent.eventId, request);
+    const children = recurse ? await descendants(read, parent.eventId, ofParent, request) : ofParent;
+    const { shown, more } = await pageOf(read, children, request, limit);
+    const events = shown.map(({ event }) => event);
+    let text = `{"chunk":[${await writeEvents(read, events)}]`;
     const last = shown.at(-1);
     if (more && last) text += `,"next_batch":"${direction === 'b' ? tokenBefore(last.place) : tokenAfter(last.place)}"`;
     // "The absence of this token means this is the start of the result set."
     if (from !== undefined) text += `,"prev_batch":"${from}"`;
-    if (request.recurse) text += `,"recursion_depth":${recursionDepth}`;
+    if (recurse) text += `,"recursion_depth":${recursionDepth}`;
     return `${text}}`;
   });
 }
 
-/** All children of the wanted kind; those reached only through a child of another kind are not among them. */
-async function collect(read: RoomRead, parent: EventId, request: RelationsRequest): Promise<PlacedEvent[]> {
-  const { snapshot, rooms, access } = read;
-  const found: PlacedEvent[] = [];
-  const seen = new Set<string>([parent]);
-  let level: EventId[] = [parent];
-  for (let depth = request.recurse ? recursionDepth : 1; depth > 0 && level.length > 0; depth--) {
-    const children: EventId[] = [];
-    for (const id of level) {
-      const nids = rooms.relatingEvents(snapshot, access.room.nid, id, request.relType, request.eventType);
-      for (const nid of nids) {
-        const event = rooms.event(snapshot, nid);
-        if (event?.place === undefined || event.redactedBy !== 0 || seen.has(event.eventId)) continue;
-        seen.add(event.eventId);
-        children.push(event.eventId);
-        found.push({ event, place: event.place });
-        await read.slice.tick();
-      }
-    }
-    level = children;
-  }
-  return found;
+/** Children of the wanted kind that still relate, newest first. */
+const childrenOf = (read: RoomRead, parent: EventId, { relType, eventType }: RelationsRequest): EventNid[] =>
+  read.rooms.relatingEvents(read.snapshot, read.access.room.nid, parent, relType, eventType);
+
+function placed({ rooms, snapshot }: RoomRead, nid: EventNid): PlacedEvent | undefined {
+  const event = rooms.event(snapshot, nid);
+  return event?.place === undefined ? undefined : { event, place: event.place };
 }
 
-function inRange(children: readonly PlacedEvent[], { direction, from, to }: RelationsRequest): PlacedEvent[] {
-  const [oldest, newest] = direction === 'b' ? [to, from] : [from, to];
-  const after = oldest === undefined ? undefined : parseCut(oldest, direction === 'b' ? 'to' : 'from');
-  const upTo = newest === undefined ? undefined : parseCut(newest, direction === 'b' ? 'from' : 'to');
-  const inside = children.filter(
-    ({ place }) =>
-      (after === undefined || compareCuts(place, after) > 0) && (upTo === undefined || compareCuts(place, upTo) <= 0),
-  );
-  const sign = direction === 'f' ? 1 : -1;
-  return inside.sort((one, other) => sign * compareCuts(one.place, other.place));
-}
-
-/** The first `limit` that the user sees, and whether there are more. */
-function firstVisible(
+/** Children and theirs, newest first; those reached only through a child of another kind are not among them. */
+async function descendants(
   read: RoomRead,
-  children: readonly PlacedEvent[],
+  parent: EventId,
+  ofParent: readonly EventNid[],
+  request: RelationsRequest,
+): Promise<EventNid[]> {
+  const found = new Map<EventNid, PlacedEvent>();
+  let level = ofParent;
+  for (let depth = 1; level.length > 0; depth++) {
+    const added: EventId[] = [];
+    for (const nid of level) {
+      const child = found.has(nid) ? undefined : placed(read, nid);
+      if (child === undefined || child.event.eventId === parent) continue;
+      found.set(nid, child);
+      added.push(child.event.eventId);
+      await read.slice.tick();
+    }
+    level = depth < recursionDepth ? added.flatMap((id) => childrenOf(read, id, request)) : [];
+  }
+  return [...found.values()].sort((one, other) => compareCuts(other.place, one.place)).map(({ event }) => event.nid);
+}
+
+/** The first `limit` of the range that the user sees, and whether there are more. */
+async function pageOf(
+  read: RoomRead,
+  newestFirst: readonly EventNid[],
+  { direction, from, to }: RelationsRequest,
   limit: number,
-): { readonly shown: readonly PlacedEvent[]; readonly more: boolean } {
+): Promise<{ readonly shown: readonly PlacedEvent[]; readonly more: boolean }> {
   const shown: PlacedEvent[] = [];
-  for (const child of children) {
+  const [start, stop] = [
+    from === undefined ? undefined : parseCut(from),
+    to === undefined ? undefined : parseCut(to, 'to'),
+  ];
+  const nids = direction === 'b' ? newestFirst : newestFirst.toReversed();
+  const sign = direction === 'b' ? -1 : 1;
+  // A cut lies behind its own place: what is at it belongs to the older side.
+  const isPast = (place: Place, cut: Cut): boolean => sign * compareCuts(place, cut) >= (direction === 'b' ? 0 : 1);
+  for (let index = start === undefined ? 0 : firstIndex(read, nids, (place) => isPast(place, start)); ; index++) {
+    const nid = nids[index];
+    if (nid === undefined) return { shown, more: false };
+    const child = placed(read, nid);
+    await read.slice.tick();
+    if (child === undefined) continue;
+    if (stop !== undefined && isPast(child.place, stop)) return { shown, more: false };
     if (isIgnored(read, child.event) || !read.rooms.mayView(read.snapshot, read.userId, child.event)) continue;
     if (shown.length === limit) return { shown, more: true };
     shown.push(child);
   }
-  return { shown, more: false };
+}
+
+/** Index of the first event that passes, of a list in which all behind a passing one pass. */
+function firstIndex(read: RoomRead, nids: readonly EventNid[], passes: (place: Place) => boolean): number {
+  let [low, high] = [0, nids.length];
+  while (low < high) {
+    const middle = (low + high) >>> 1;
+    const nid = nids[middle];
+    const place = nid === undefined ? undefined : placed(read, nid)?.place;
+    if (place === undefined || passes(place)) high = middle;
+    else low = middle + 1;
+  }
+  return low;
 }
