@@ -6,6 +6,7 @@
 import { BlockList, isIP } from 'node:net';
 import { parseServerName } from '../matrix/ids.ts';
 import { roomVersions } from '../matrix/room-versions.ts';
+import type { MailOptions } from '../util/mailer.ts';
 import type { ShapeValue } from './field.ts';
 import { choice, duration, flag, integer, list, optional, optionalSection, positive } from './field.ts';
 import { records, section, size, text } from './field.ts';
@@ -244,6 +245,51 @@ export const schema = {
     cache: duration({ doc: 'How long a preview is shown before the page is fetched again.', default: '1d' }),
     language: text({ doc: 'The language that pages are asked for (Accept-Language).', default: 'en' }),
   }),
+  push: section('Notifications that are sent to the gateways of phone apps, at addresses that the apps name.', {
+    allow_networks: list(
+      text({ doc: '', accepts: 'an IP address or a range such as 10.0.0.0/8', check: isAddressRange }),
+      {
+        doc: 'Private addresses at which a gateway may be in spite of being private. All others are refused.',
+        default: [],
+      },
+    ),
+    timeout: duration({ doc: 'How long a gateway may take to answer one notification.', default: '15s' }),
+    retry: section('Notifications that a gateway did not take are tried again after a growing pause.', {
+      first: duration({ doc: 'The first pause; each further one is twice as long.', default: '1s' }),
+      longest: duration({ doc: 'The longest pause.', default: '1h' }),
+      give_up: duration({
+        doc: 'A notification that a gateway did not take for this long is dropped; the newer ones are still sent.',
+        default: '1d',
+      }),
+    }),
+    mail: section('Mails about messages that a user has not read, for users who asked for them (needs mail).', {
+      delay: duration({ doc: 'How long a message may stay unread before a mail tells of it.', default: '10m' }),
+      interval: duration({
+        doc: 'The pause between two mails to a user. It doubles, up to a day, while he reads nothing.',
+        default: '1h',
+      }),
+    }),
+  }),
+  mail: section('The mail server by which this server sends e-mail.', {
+    host: optional(text({ doc: 'Its name or address. Without it no mails are sent.', example: 'smtp.example.org' })),
+    port: integer({ doc: 'Its TCP port.', default: 587, min: 1, max: 65535 }),
+    tls: choice(['starttls', 'always', 'never'], {
+      doc:
+        'starttls: begin in the clear and go on encrypted or not at all (port 587). always: encrypted from the start ' +
+        '(port 465). never: in the clear, for a mail server on this machine.',
+      default: 'starttls',
+    }),
+    user: optional(text({ doc: 'Name to log in with.', example: 'neurite' })),
+    password: optional(text({ doc: 'Password to log in with.', example: 'a long random text' })),
+    from: optional(
+      text({
+        doc: 'The sender of all mails; needed with host.',
+        accepts: 'an e-mail address, or a name and an address such as Example <noreply@example.org>',
+        check: (value) => /^(?:[^<>@\r\n]*<[^<>@\s]+@[^<>@\s]+>|[^<>@\s]+@[^<>@\s]+)$/.test(value),
+        example: 'Example <noreply@example.org>',
+      }),
+    ),
+  }),
   presence: section('Who is online.', {
     enabled: flag({ doc: 'false: nobody sees when others are online, which saves work.', default: true }),
   }),
@@ -299,6 +345,9 @@ export const crossFaults = (config: Config): { path: string; message: string }[]
   if (config.sync.timelineLimit.default > config.sync.timelineLimit.max) {
     faults.push({ path: 'sync.timeline_limit.default', message: 'must not be above sync.timeline_limit.max' });
   }
+  if (config.mail.host !== undefined && config.mail.from === undefined) {
+    faults.push({ path: 'mail.from', message: 'must be given with mail.host' });
+  }
   if (config.listeners.length === 0) {
     faults.push({ path: 'listeners', message: 'must name at least one listener' });
   }
@@ -312,6 +361,10 @@ export const crossFaults = (config: Config): { path: string; message: string }[]
   });
   return faults;
 };
+
+/** The mail server, if there is one. */
+export const mailOptions = ({ mail: { host, from, ...mail } }: Pick<Config, 'mail'>): MailOptions | undefined =>
+  host === undefined || from === undefined ? undefined : { ...mail, host, from };
 
 /** The address that clients use, without a trailing slash: `public_base_url`, or what follows from the server name. */
 export const publicBaseUrl = (config: Config): string => {
