@@ -7,6 +7,7 @@ import type { Config } from './config/index.ts';
 import { pruneTransactions, startHttp } from './http/index.ts';
 import { buildModules, type Modules } from './modules.ts';
 import { collectState, deleteOriginals, verifyRoomserver } from './roomserver/index.ts';
+import { verifyThreadEvents } from './syncapi/index.ts';
 import { systemClock } from './util/clock.ts';
 import { Lifecycle } from './util/lifecycle.ts';
 import { createLogger } from './util/log.ts';
@@ -62,7 +63,7 @@ async function listen(modules: Modules, lifecycle: Lifecycle): Promise<{ readonl
 }
 
 async function appOf(modules: Modules, addresses: readonly string[], lifecycle: Lifecycle): Promise<App> {
-  const { config, db, users, media, serverName } = modules;
+  const { config, db, rooms, users, media, serverName } = modules;
   const byToken = config.registration.mode === 'token';
   return {
     addresses,
@@ -73,6 +74,7 @@ async function appOf(modules: Modules, addresses: readonly string[], lifecycle: 
     },
     verify: async (print) => {
       for (const difference of verifyRoomserver(db, serverName)) print(difference);
+      for (const difference of db.read((snapshot) => [...verifyThreadEvents(snapshot, rooms)])) print(difference);
       for (const fault of await media.verify()) print(fault);
     },
     close: () => lifecycle.stop(),

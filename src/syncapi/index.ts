@@ -22,7 +22,7 @@ export type { Direction } from './page.ts';
 export { parseCut, positionBefore } from './place-token.ts';
 export { readRelations, type RelationsRequest } from './relations.ts';
 export type { Asker, ReadParts } from './room-read.ts';
-export { rebuildThreadEvents } from './thread-events.ts';
+export { rebuildThreadEvents, verifyThreadEvents } from './thread-events.ts';
 export { readThreads, type ThreadsRequest } from './threads.ts';
 export { readEventAtTime, type TimestampRequest } from './timestamp.ts';
 export type { StateAfterName, SyncRequest } from './request.ts';
@@ -30,7 +30,7 @@ export { deviceListChanges, type DeviceListChanges } from './sharing.ts';
 export type * from './sources.ts';
 export type { SyncAnswer, SyncEngine } from './sync.ts';
 export type { Notifier } from './notifier.ts';
-export { formatSyncToken, parseSyncToken } from './token.ts';
+export { parseSyncToken } from './token.ts';
 export { runSliced } from './pacer.ts';
 
 export interface SyncApi {

@@ -3,7 +3,7 @@
  * timeline. It says where to look; whether an event still relates (redactions), who sees it and which threads they make
  * is read from the events themselves.
  */
-import type { Projection, RoomNid } from '../bus/index.ts';
+import type { Projection, RoomEventEntry, RoomNid, StoredEntry } from '../bus/index.ts';
 import type { EventId } from '../matrix/ids.ts';
 import {
   type EventNid,
@@ -13,7 +13,7 @@ import {
   contentOf,
   relationIn,
 } from '../roomserver/index.ts';
-import { type Position, type Snapshot, type Tx, sql } from '../storage/index.ts';
+import { type Position, type Snapshot, type Tx, asPosition, sql } from '../storage/index.ts';
 import type { Cut } from './place-token.ts';
 import { startOfTime } from './token.ts';
 
@@ -42,6 +42,7 @@ const selectThreadEvents = sql<
 );
 const deleteThreadEvents = sql<[]>('DELETE FROM syncapi_thread_events');
 const anything = Number.MAX_SAFE_INTEGER;
+const endOfTime = asPosition(anything);
 
 /** The thread events of a room before a cut, newest first. */
 export function threadEventsBefore(snapshot: Snapshot, room: RoomNid, upTo: Cut, limit: number): ThreadEvent[] {
@@ -57,32 +58,79 @@ export function threadEventsBefore(snapshot: Snapshot, room: RoomNid, upTo: Cut,
 export const threadEventsProjection = (rooms: RoomReader): Projection => ({
   name: 'syncapi.threads',
   apply: (tx, entry) => {
-    if (entry.topic !== 'room.event') return;
-    const event = rooms.event(tx, entry.event);
-    if (event !== undefined) addThreadEvent(tx, event);
+    const event = entersTimeline(entry) ? rooms.event(tx, entry.event) : undefined;
+    const row = event && threadEventOf(event);
+    if (event !== undefined && row !== undefined) insert(tx, event.room, row);
   },
 });
 
-function addThreadEvent(tx: Tx, event: StoredEvent): void {
-  // Most events are ruled out without being parsed.
-  if (event.place === undefined || !event.client.includes('m.thread')) return;
-  const relation = relationIn(contentOf(event));
-  if (relation?.relType !== 'm.thread') return;
-  const { slot, live, depth, nid } = event.place;
-  tx.run(insertThreadEvent, event.room, slot, live, depth, nid, relation.eventId);
+/** Redactions, and whatever else happens to an event later, are looked up when the table is read. */
+function entersTimeline(entry: StoredEntry): entry is RoomEventEntry {
+  switch (entry.topic) {
+    case 'room.event':
+      return true;
+    case 'room.state':
+    case 'room.membership':
+    case 'event.redacted':
+    case 'room.receipt':
+    case 'user.account_data':
+    case 'user.counts':
+    case 'user.device_list':
+    case 'user.profile':
+    case 'device.to_device':
+    case 'device.key_counts':
+      return false;
+  }
 }
 
-/** Makes the table anew from the rooms' timelines (INVARIANTS 7); redacted events, whose relation is gone, are not in it. */
-export function rebuildThreadEvents(tx: Tx, rooms: RoomReader, upTo: Position): void {
+/** The row of an event; undefined when it is in no thread. */
+function threadEventOf(event: StoredEvent): ThreadEvent | undefined {
+  // Most events are ruled out without being parsed.
+  if (event.place === undefined || !event.client.includes('m.thread')) return undefined;
+  const relation = relationIn(contentOf(event));
+  return relation?.relType === 'm.thread' ? { ...event.place, root: relation.eventId as EventId } : undefined;
+}
+
+const insert = (tx: Tx, room: RoomNid, { slot, live, depth, nid, root }: ThreadEvent): void =>
+  void tx.run(insertThreadEvent, room, slot, live, depth, nid, root);
+
+/** Makes the table anew from the rooms' timelines; redacted events, whose relation is gone, are not in it. */
+export function rebuildThreadEvents(tx: Tx, rooms: RoomReader): void {
   tx.run(deleteThreadEvents);
-  for (const room of [...rooms.roomsChangedSince(tx, startOfTime)]) {
-    let after: Place | Position = startOfTime;
-    for (;;) {
-      const events: StoredEvent[] = rooms.timelineForward(tx, room, after, upTo, 1000);
-      for (const event of events) addThreadEvent(tx, event);
-      const last: Place | undefined = events.at(-1)?.place;
-      if (last === undefined) break;
-      after = last;
+  for (const room of allRooms(tx, rooms)) {
+    for (const row of threadEventsIn(tx, rooms, room)) insert(tx, room, row);
+  }
+}
+
+/** One line for each difference between the table and what a rebuild would make of it (INVARIANTS 7). */
+export function* verifyThreadEvents(snapshot: Snapshot, rooms: RoomReader): Iterable<string> {
+  for (const room of allRooms(snapshot, rooms)) {
+    const { roomId } = rooms.roomByNid(snapshot, room);
+    const kept = new Map(threadEventsBefore(snapshot, room, endOfTime, anything).map(({ nid, root }) => [nid, root]));
+    for (const { nid, root } of threadEventsIn(snapshot, rooms, room)) {
+      if (kept.get(nid) !== root) yield `${roomId}: event ${nid} is not in the list of thread ${root}`;
+      kept.delete(nid);
     }
+    for (const [nid, root] of kept) {
+      if (rooms.event(snapshot, nid)?.redactedBy === 0) yield `${roomId}: event ${nid} is listed in thread ${root}`;
+    }
+  }
+}
+
+const allRooms = (snapshot: Snapshot, rooms: RoomReader): RoomNid[] => [
+  ...rooms.roomsChangedSince(snapshot, startOfTime),
+];
+
+function* threadEventsIn(snapshot: Snapshot, rooms: RoomReader, room: RoomNid): Iterable<ThreadEvent> {
+  let after: Cut = startOfTime;
+  for (;;) {
+    const events: StoredEvent[] = rooms.timelineForward(snapshot, room, after, endOfTime, 1000);
+    for (const event of events) {
+      const row = threadEventOf(event);
+      if (row !== undefined) yield row;
+    }
+    const last: Place | undefined = events.at(-1)?.place;
+    if (last === undefined) return;
+    after = last;
   }
 }
