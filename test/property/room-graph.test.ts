@@ -139,9 +139,14 @@ async function receiveAll(
   room: SignedRoom,
   order: readonly RoomEvent[],
   batch: number,
-  inlineUpTo: number,
+  how: { readonly inlineUpTo: number; readonly outliersFirst: boolean },
 ): Promise<Findings> {
-  await using rooms = openTestRooms('one.example', undefined, inlineUpTo);
+  await using rooms = openTestRooms('one.example', undefined, how.inlineUpTo);
+  if (how.outliersFirst) {
+    const state = order.filter(({ stateKey }) => stateKey !== undefined);
+    await rooms.core.input(roomIdOf(room.roomId), state, 'outlier');
+    expect(rooms.read(() => verifyRoomserver(rooms.db, 'one.example' as ServerName))).toEqual([]);
+  }
   for (let at = 0; at < order.length; at += batch) {
     await rooms.core.input(roomIdOf(room.roomId), order.slice(at, at + batch), 'live');
   }
@@ -162,7 +167,9 @@ describe('the full event graph', () => {
           const orders = [room.events, reorder(room.events, pick), reorder(room.events, pick)];
           for (const order of orders) {
             // With no room inside transactions, every resolution is prepared before.
-            const found = await receiveAll(room, order, 1 + pick(7), order === room.events ? 500 : 0);
+            const inlineUpTo = order === room.events ? 500 : 0;
+            const outliersFirst = order === orders.at(-1);
+            const found = await receiveAll(room, order, 1 + pick(7), { inlineUpTo, outliersFirst });
             expect(found).toEqual(expected(room, found.softFailed));
           }
         },
