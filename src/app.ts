@@ -34,7 +34,8 @@ export async function startApp(config: Config): Promise<App> {
 }
 
 /** Background work of all modules. */
-function runTasks({ config, clock, log, media, metrics, bus, db, rooms }: Modules, lifecycle: Lifecycle): void {
+function runTasks(modules: Modules, lifecycle: Lifecycle): void {
+  const { config, clock, log, media, metrics, bus, db, rooms, users } = modules;
   const runner = new TaskRunner({ clock, log, onBusy: (name, ms) => metrics.busy(name, ms) });
   lifecycle.onStop('tasks', () => runner.stop());
   runner.add({ name: 'trim the output log', everyMs: minuteMs, run: (signal) => bus.trim(signal) });
@@ -49,6 +50,7 @@ function runTasks({ config, clock, log, media, metrics, bus, db, rooms }: Module
     everyMs: 10 * minuteMs,
     run: () => deleteOriginals(db, clock.now() - config.rooms.redactionRetention),
   });
+  runner.add({ name: 'forget expired OpenID tokens', everyMs: 60 * minuteMs, run: () => users.openIdTokens.prune(db) });
   for (const task of media.tasks) runner.add(task);
 }
 

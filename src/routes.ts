@@ -17,23 +17,30 @@ import { keysChangesRoutes } from './clientapi/routes/keys-changes.ts';
 import { mediaRoutes } from './clientapi/routes/media.ts';
 import { membershipRoutes } from './clientapi/routes/membership.ts';
 import { messagesRoutes } from './clientapi/routes/messages.ts';
+import { mutualRoomsRoutes } from './clientapi/routes/mutual-rooms.ts';
+import { openIdRoutes } from './clientapi/routes/openid.ts';
 import { presenceRoutes } from './clientapi/routes/presence.ts';
 import { profileRoutes } from './clientapi/routes/profile.ts';
 import { pushRuleRoutes } from './clientapi/routes/push-rules.ts';
 import { receiptRoutes } from './clientapi/routes/receipts.ts';
 import { registerRoutes } from './clientapi/routes/register.ts';
 import { relationsRoutes } from './clientapi/routes/relations.ts';
+import { reportRoutes } from './clientapi/routes/reports.ts';
+import { roomDiscoveryRoutes } from './clientapi/routes/room-discovery.ts';
 import { roomCreateRoutes, roomUpgradeRoutes } from './clientapi/routes/rooms-create.ts';
 import { roomSendRoutes } from './clientapi/routes/rooms-send.ts';
 import { roomStateRoutes } from './clientapi/routes/rooms-state.ts';
 import { sessionRoutes } from './clientapi/routes/session.ts';
 import { syncRoutes, syncSockets } from './clientapi/routes/sync.ts';
+import { thirdPartyRoutes } from './clientapi/routes/third-party.ts';
 import { threadsRoutes } from './clientapi/routes/threads.ts';
 import { timestampToEventRoutes } from './clientapi/routes/timestamp-to-event.ts';
 import { toDeviceRoutes } from './clientapi/routes/to-device.ts';
 import { typingRoutes } from './clientapi/routes/typing.ts';
 import { versionRoutes } from './clientapi/routes/versions.ts';
+import { voipRoutes } from './clientapi/routes/voip.ts';
 import type { RoomNid } from './bus/index.ts';
+import { openIdUserInfoRoutes } from './federation/index.ts';
 import type { Route, SocketRow } from './http/index.ts';
 import type { Modules } from './modules.ts';
 import type { Snapshot } from './storage/index.ts';
@@ -69,10 +76,24 @@ export function allRoutes(modules: Modules): Route[] {
     ...readingRoutes(modules),
     ...membershipRoutes({ db, rooms, perform }),
     ...directoryAliasRoutes({ db, rooms, perform, serverName }),
+    ...discoveryRoutes(modules),
     ...mediaRoutes({ media }),
     ...pushRuleRoutes({ db, push }),
     ...syncRoutes({ db, sync }),
     ...adminRegisterRoutes({ sharedSecret: config.registration.sharedSecret, serverName, clock, ...users }),
+  ];
+}
+
+/** How users find rooms, each other, and help. */
+function discoveryRoutes({ config, db, rooms, perform, users, serverName, clock }: Modules): Route[] {
+  return [
+    ...roomDiscoveryRoutes({ db, rooms, perform, serverName, isListOpen: config.rooms.publicListWithoutToken }),
+    ...mutualRoomsRoutes({ db, rooms }),
+    ...reportRoutes({ db, rooms, ...users }),
+    ...openIdRoutes({ db, serverName, ...users }),
+    ...openIdUserInfoRoutes({ db, ...users }),
+    ...voipRoutes({ turn: config.turn, clock }),
+    ...thirdPartyRoutes(),
   ];
 }
 

@@ -163,6 +163,10 @@ export const schema = {
       doc: 'How long the original of a redacted event is kept before it is deleted for good.',
       default: '7d',
     }),
+    public_list_without_token: flag({
+      doc: 'Whether the published room directory is shown to anyone, not only to who is logged in.',
+      default: false,
+    }),
   }),
   sync: section('The sync endpoint.', {
     linear_max_entries: integer({
@@ -289,6 +293,22 @@ export const schema = {
         example: 'Example <noreply@example.org>',
       }),
     ),
+  turn: section('TURN servers, which carry calls between people who cannot reach each other directly.', {
+    uris: list(text({ doc: '', accepts: 'a turn: or turns: address', check: (value) => /^turns?:\S+$/.test(value) }), {
+      doc: 'Their addresses, such as turn:turn.example.org?transport=udp. Without any, clients are given none.',
+      default: [],
+    }),
+    shared_secret: optional(
+      text({
+        doc: 'The secret shared with them (static-auth-secret of coturn), from which passing credentials are made.',
+        example: 'a long random text',
+      }),
+    ),
+    username: optional(text({ doc: 'Where they have one user for everybody, his name …', example: 'matrix' })),
+    password: optional(
+      text({ doc: '… and his password. shared_secret is better and comes first.', example: 'secret' }),
+    ),
+    ttl: duration({ doc: 'How long credentials are good for.', default: '24h' }),
   }),
   presence: section('Who is online.', {
     enabled: flag({ doc: 'false: nobody sees when others are online, which saves work.', default: true }),
@@ -347,6 +367,9 @@ export const crossFaults = (config: Config): { path: string; message: string }[]
   }
   if (config.mail.host !== undefined && config.mail.from === undefined) {
     faults.push({ path: 'mail.from', message: 'must be given with mail.host' });
+  const { uris, sharedSecret, username, password } = config.turn;
+  if (uris.length > 0 && sharedSecret === undefined && (username === undefined || password === undefined)) {
+    faults.push({ path: 'turn', message: 'needs shared_secret, or username and password' });
   }
   if (config.listeners.length === 0) {
     faults.push({ path: 'listeners', message: 'must name at least one listener' });

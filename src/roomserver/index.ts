@@ -20,8 +20,12 @@ export {
   type ClientView,
   type ClientViewOptions,
 } from './query/client-event.ts';
+export { type Hierarchy, type HierarchyRequest, readHierarchy } from './query/hierarchy.ts';
+export { mayDiscover } from './query/join-conditions.ts';
+export { type PublicRoomsRequest, readPublicRooms } from './query/public-rooms.ts';
 export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
 export { eventsByTime } from './query/by-time.ts';
+export { plainTopic, roomSummary } from './query/room-summary.ts';
 export type * from './types.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';
 export { collectState, type Collected } from './state/collect.ts';

@@ -18,12 +18,14 @@ import { KeyBackups } from './key-backup.ts';
 import { DeviceKeys, Signatures } from './keys.ts';
 import { MemberEvents } from './member-events.ts';
 import { OneTimeKeys } from './one-time-keys.ts';
+import { OpenIdTokens } from './openid.ts';
 import { Passwords } from './passwords.ts';
 import { Presence } from './presence.ts';
 import { Profiles } from './profiles.ts';
 import { Receipts } from './receipts.ts';
 import { RegistrationTokens } from './registration-tokens.ts';
 import { Registration } from './registration.ts';
+import { Reports } from './reports.ts';
 import { Sessions } from './sessions.ts';
 import { createStages } from './stages.ts';
 import { SyncData } from './sync-data.ts';
@@ -44,12 +46,14 @@ export type { BackedUpKey, KeyBackups, KeysByRoom, KeyScope } from './key-backup
 export type { DeviceKeys } from './keys.ts';
 export type { MemberEvents } from './member-events.ts';
 export type { OneTimeKeys } from './one-time-keys.ts';
+export type { OpenIdTokens } from './openid.ts';
 export type { Passwords } from './passwords.ts';
 export type { Presence, PresenceState } from './presence.ts';
 export { checkFieldName, type Profiles } from './profiles.ts';
 export type { Receipts } from './receipts.ts';
 export type { RegistrationTokens } from './registration-tokens.ts';
 export { checkedPassword, type OperatorWish, type Registration, type RegistrationWish } from './registration.ts';
+export type { NewReport, Report, Reports } from './reports.ts';
 export { newOpaqueId } from './secrets.ts';
 export { loginTokenLifetime, type Identifier, type Session, type Sessions } from './sessions.ts';
 export { identifierOf } from './stages.ts';
@@ -70,6 +74,8 @@ export interface UserApi {
   readonly devices: Devices;
   readonly accountData: AccountData;
   readonly profiles: Profiles;
+  readonly openIdTokens: OpenIdTokens;
+  readonly reports: Reports;
   readonly filters: Filters;
   readonly memberEvents: MemberEvents;
   readonly deviceKeys: DeviceKeys;
@@ -114,6 +120,8 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
 
   const accountData = new AccountData(bus);
   const profiles = new Profiles(bus);
+  const openIdTokens = new OpenIdTokens(clock);
+  const reports = new Reports(clock);
   const filters = new Filters();
   const memberEvents = new MemberEvents(db, rooms, profiles);
 
@@ -144,7 +152,18 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
   };
   return {
     ...{ accounts, authenticator, passwords, uia, registration, registrationTokens, sessions, devices },
-    ...{ accountData, profiles, filters, memberEvents, deviceKeys, oneTimeKeys, crossSigning, deviceLists },
+    ...{
+      openIdTokens,
+      reports,
+      accountData,
+      profiles,
+      filters,
+      memberEvents,
+      deviceKeys,
+      oneTimeKeys,
+      crossSigning,
+      deviceLists,
+    },
     ...{ keyBackups, dehydrated, toDevice, receipts, typing, presence, syncData, close },
   };
 }

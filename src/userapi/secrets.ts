@@ -2,7 +2,8 @@
 import { createHash, randomBytes, randomInt } from 'node:crypto';
 
 /** A bearer token with 192 bits of randomness and a prefix that secret scanners can tell it by. */
-export const newToken = (prefix: 'nat' | 'nrt' | 'nlt'): string => `${prefix}_${randomBytes(24).toString('base64url')}`;
+export const newToken = (prefix: 'nat' | 'nrt' | 'nlt' | 'not'): string =>
+  `${prefix}_${randomBytes(24).toString('base64url')}`;
 
 /** What is stored of a token. */
 export const tokenHash = (token: string): Uint8Array => createHash('sha256').update(token).digest();

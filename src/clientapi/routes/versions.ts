@@ -6,7 +6,9 @@ const versions = Array.from({ length: 19 }, (_, index) => `v1.${index + 1}`);
 
 /** Unstable names under which something served here is asked for. */
 const unstableFeatures: Readonly<Record<string, boolean>> = {
+  'org.matrix.msc3266': true,
   'org.matrix.msc3814': true,
+  'org.matrix.msc3827.stable': true,
   'org.matrix.msc4222': true,
   'uk.tcpip.msc4133': true,
   'uk.tcpip.msc4133.stable': true,

@@ -2,14 +2,14 @@
  * Joining by users of this server (C-S API v1.19 §Joining rooms, §Restricted rooms, §Guest Access): invites, public,
  * restricted and knock_restricted rooms, guests, redeemed third-party invites, successors of upgraded rooms.
  */
-import { joinRuleOf } from '../../matrix/auth-member.ts';
 import { type PowerLevels, levelFor, powerLevelOf } from '../../matrix/auth-power-levels.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { type JsonObject, asString, memberOf } from '../../matrix/json.ts';
 import type { Tx } from '../../storage/index.ts';
 import type { RoomCore } from '../core.ts';
-import { currentAuthState, currentContent, currentLevels } from '../query/room-auth.ts';
+import { isRestricted, joinRuleIn, meetsJoinCondition } from '../query/join-conditions.ts';
+import { currentContent, currentLevels } from '../query/room-auth.ts';
 import type { Room } from '../types.ts';
 import { memberContent } from './member-content.ts';
 import type { RoomUsers } from './users.ts';
@@ -68,32 +68,16 @@ export class Joining {
    * @throws M_FORBIDDEN when no condition is met; M_UNABLE_TO_GRANT_JOIN when no local user may invite
    */
   #authoriser(tx: Tx, room: Room, user: UserId): UserId | undefined {
-    const rule = joinRuleOf(currentAuthState(tx, this.#rooms, room));
-    const restricted =
-      (rule === 'restricted' && room.rules.restrictedJoin) ||
-      (rule === 'knock_restricted' && room.rules.knockRestrictedJoin);
-    if (!restricted) return undefined;
+    if (!isRestricted(joinRuleIn(tx, this.#rooms, room), room)) return undefined;
     const membership = this.#rooms.membership(tx, room.nid, user)?.membership;
     // "If the user has an invite to the room then the restrictions will not affect them." A ban is for the auth rules.
     if (membership === 'invite' || membership === 'join' || membership === 'ban') return undefined;
-    if (!this.#meetsCondition(tx, room, user)) {
+    if (!meetsJoinCondition(tx, this.#rooms, room, user)) {
       throw matrixError.forbidden('You are neither invited nor in one of the rooms whose members may join');
     }
     const authoriser = this.#inviter(tx, room, currentLevels(tx, this.#rooms, room));
     if (authoriser === undefined) throw matrixError.unableToGrantJoin();
     return authoriser;
-  }
-
-  /** §Conditions: being joined to one of the rooms that `allow` names. */
-  #meetsCondition(tx: Tx, room: Room, user: UserId): boolean {
-    const allow = memberOf(currentContent(tx, this.#rooms, room, 'm.room.join_rules'), 'allow');
-    if (!Array.isArray(allow)) return false;
-    return allow.some((condition) => {
-      const roomId = asString(memberOf(condition, 'room_id'));
-      if (memberOf(condition, 'type') !== 'm.room_membership' || roomId === undefined) return false;
-      const other = this.#rooms.room(tx, roomId);
-      return other !== undefined && this.#rooms.membership(tx, other.nid, user)?.membership === 'join';
-    });
   }
 
   /** A joined user of this server who may invite. */

@@ -71,7 +71,7 @@ sub _config
       } ],
       registration => { mode => 'open', guests => JSON::true, shared_secret => 'reg_secret' },
       rate_limits => { enabled => JSON::false },
-      rooms => { default_version => '10' },
+      rooms => { default_version => '10', public_list_without_token => JSON::true },
       passwords => { memory => '64 KiB', passes => 1 },
       # The suite's own web server is on this machine, and its tests of media come without a token.
       previews => { enabled => JSON::true, allow_networks => [ '127.0.0.0/8', '::1' ] },

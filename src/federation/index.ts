@@ -1,0 +1,2 @@
+/** Federation: what other servers ask of this one. */
+export { openIdUserInfoRoutes } from './routes/openid.ts';

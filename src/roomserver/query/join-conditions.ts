@@ -1,0 +1,52 @@
+/**
+ * Who may come into a room without being invited (C-S API v1.19 §m.room.join_rules, §Restricted rooms), and who may
+ * therefore be shown what it is about (§Spaces, `GET /hierarchy`; `GET /room_summary`).
+ */
+import { joinRuleOf } from '../../matrix/auth-member.ts';
+import type { RoomId, UserId } from '../../matrix/ids.ts';
+import { asArray, asString, memberOf } from '../../matrix/json.ts';
+import type { Snapshot } from '../../storage/index.ts';
+import type { RoomReader } from '../core.ts';
+import type { Room } from '../types.ts';
+import { isWorldReadable } from './room-access.ts';
+import { currentAuthState, currentContent } from './room-auth.ts';
+
+/** The room's join rule; `invite` where none is set. */
+export const joinRuleIn = (snapshot: Snapshot, rooms: RoomReader, room: Room): string =>
+  joinRuleOf(currentAuthState(snapshot, rooms, room));
+
+/** Whether the rule, in this room's version, lets members of other rooms in. */
+export const isRestricted = (rule: string, { rules }: Room): boolean =>
+  (rule === 'restricted' && rules.restrictedJoin) || (rule === 'knock_restricted' && rules.knockRestrictedJoin);
+
+/** §Conditions: the rooms whose members the join rules let in, as the room names them. */
+export function allowedRooms(snapshot: Snapshot, rooms: RoomReader, room: Room): RoomId[] {
+  const allow = asArray(memberOf(currentContent(snapshot, rooms, room, 'm.room.join_rules'), 'allow')) ?? [];
+  return allow.flatMap((condition) => {
+    const roomId = asString(memberOf(condition, 'room_id'));
+    return memberOf(condition, 'type') === 'm.room_membership' && roomId !== undefined ? [roomId as RoomId] : [];
+  });
+}
+
+/** Whether the user is joined to one of the rooms that the join rules name. */
+export const meetsJoinCondition = (snapshot: Snapshot, rooms: RoomReader, room: Room, user: UserId): boolean =>
+  allowedRooms(snapshot, rooms, room).some((roomId) => {
+    const other = rooms.room(snapshot, roomId);
+    return other !== undefined && rooms.membership(snapshot, other.nid, user)?.membership === 'join';
+  });
+
+/**
+ * Whether a user (undefined: a stranger without account) may be told about a room that he may not be in: he is in it or
+ * invited, may join or knock, or anybody may read it.
+ */
+export function mayDiscover(snapshot: Snapshot, rooms: RoomReader, room: Room, user: UserId | undefined): boolean {
+  const membership = user === undefined ? undefined : rooms.membership(snapshot, room.nid, user)?.membership;
+  if (membership === 'join' || membership === 'invite' || membership === 'knock') return true;
+  if (isWorldReadable(snapshot, rooms, room)) return true;
+  if (membership === 'ban') return false;
+  const rule = joinRuleIn(snapshot, rooms, room);
+  if (rule === 'public') return true;
+  if (rule === 'knock' && room.rules.knocking) return true;
+  if (rule === 'knock_restricted' && room.rules.knockRestrictedJoin) return true;
+  return user !== undefined && isRestricted(rule, room) && meetsJoinCondition(snapshot, rooms, room, user);
+}
