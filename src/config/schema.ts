@@ -293,6 +293,7 @@ export const schema = {
         example: 'Example <noreply@example.org>',
       }),
     ),
+  }),
   turn: section('TURN servers, which carry calls between people who cannot reach each other directly.', {
     uris: list(text({ doc: '', accepts: 'a turn: or turns: address', check: (value) => /^turns?:\S+$/.test(value) }), {
       doc: 'Their addresses, such as turn:turn.example.org?transport=udp. Without any, clients are given none.',
@@ -367,6 +368,7 @@ export const crossFaults = (config: Config): { path: string; message: string }[]
   }
   if (config.mail.host !== undefined && config.mail.from === undefined) {
     faults.push({ path: 'mail.from', message: 'must be given with mail.host' });
+  }
   const { uris, sharedSecret, username, password } = config.turn;
   if (uris.length > 0 && sharedSecret === undefined && (username === undefined || password === undefined)) {
     faults.push({ path: 'turn', message: 'needs shared_secret, or username and password' });
