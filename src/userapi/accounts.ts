@@ -54,6 +54,9 @@ const insertAccount = sql<
 >(
   `INSERT INTO userapi_accounts (user_id, kind, is_admin, password_hash, user_type, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
 );
+const updateKind = sql<[hash: string, userId: string]>(
+  `UPDATE userapi_accounts SET kind = 'user', password_hash = ? WHERE user_id = ? AND kind = 'guest'`,
+);
 const updatePassword = sql<[hash: string, userId: string]>(
   'UPDATE userapi_accounts SET password_hash = ? WHERE user_id = ?',
 );
@@ -79,6 +82,7 @@ export class Accounts {
   readonly #serverName: ServerName;
   readonly #clock: Clock;
   readonly #onChange: (() => void)[] = [];
+  readonly #onCreate: ((tx: Tx, account: Required<Pick<NewAccount, 'userId' | 'kind'>>) => void)[] = [];
 
   constructor(serverName: ServerName, clock: Clock) {
     this.#serverName = serverName;
@@ -88,6 +92,11 @@ export class Accounts {
   /** Calls `listener` after each commit that changed an account's rights or state (for caches of them). */
   onChange(listener: () => void): void {
     this.#onChange.push(listener);
+  }
+
+  /** Calls `listener` in the transaction that makes an account, and again when a guest becomes a user. */
+  onCreate(listener: (tx: Tx, account: Required<Pick<NewAccount, 'userId' | 'kind'>>) => void): void {
+    this.#onCreate.push(listener);
   }
 
   /** The account of a user of this server. */
@@ -163,6 +172,14 @@ export class Accounts {
     if (tx.get(selectAccount, userId) !== undefined) throw matrixError.userInUse();
     tx.run(insertAccount, userId, kind, isAdmin ? 1 : 0, passwordHash ?? null, userType ?? null, this.#clock.now());
     tx.touch(`user:${userId}`);
+    for (const listener of this.#onCreate) listener(tx, { userId, kind });
+  }
+
+  /** Makes a user of a guest. @throws M_USER_IN_USE when he is none (any longer) */
+  promote(tx: Tx, userId: UserId, passwordHash: string): void {
+    if (tx.run(updateKind, passwordHash, userId).changes === 0) throw matrixError.userInUse();
+    this.#changed(tx, userId);
+    for (const listener of this.#onCreate) listener(tx, { userId, kind: 'user' });
   }
 
   setPassword(tx: Tx, userId: UserId, hash: string): void {
