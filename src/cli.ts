@@ -1,5 +1,4 @@
 /** The command line. Each command is a file of its own in commands/; the server itself is loaded only by those that need it. */
-import { readFileSync } from 'node:fs';
 import { Command } from 'commander';
 import { createUser, type CreateUserOptions } from './commands/create-user.ts';
 import { init } from './commands/init.ts';
@@ -11,11 +10,8 @@ import {
   withConfigOptions,
 } from './commands/options.ts';
 import { run } from './commands/run.ts';
-import { verify, type VerifyOptions } from './commands/verify.ts';
-
-const { version } = JSON.parse(readFileSync(new URL('../package.json', import.meta.url), 'utf8')) as {
-  version: string;
-};
+import { verify } from './commands/verify.ts';
+import { version } from './util/version.ts';
 
 const program = new Command('neurite')
   .description('A complete Matrix homeserver in one process with one file. Without a command it runs.')
@@ -50,9 +46,8 @@ withConfigOptions(program.command('create-user'))
   .action((name: string, options: CreateUserOptions) => createUser(name, options));
 
 withConfigOptions(program.command('verify'))
-  .description('check everything stored against what it was made from; only reads')
-  .option('--repair', 'first make what is derived anew where it differs')
-  .action((options: VerifyOptions) => verify(options));
+  .description('check all stored state against what it was made from')
+  .action((options: ConfigOptions) => verify(options));
 
 program
   .command('version')

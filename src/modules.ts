@@ -75,21 +75,17 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   const { syncData: userData } = users;
   const sync = createSyncApi({ db, bus, rooms, userData, push, clock, log, config: config.sync });
   const limiter = new RateLimiter(config.rateLimits, clock);
+  db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
     ...{ config, serverName, clock, log, metrics, limiter, db, bus, rooms },
     ...{ users, media, push, perform, sync },
   };
 }
 
-/** Where the database of a data folder is, and the migrations that make its schema. */
-export const databaseFiles = (folder: string): { readonly path: string; readonly migrations: string } => ({
-  path: join(folder, 'neurite.db'),
-  migrations: join(import.meta.dirname, '../migrations'),
-});
-
 function openDb(folder: string, config: Config, log: Logger): Database {
   return openDatabase({
-    ...databaseFiles(folder),
+    path: join(folder, 'neurite.db'),
+    migrations: join(import.meta.dirname, '../migrations'),
     cacheKib: Math.round(config.storage.cacheSize / 2048),
     log: log.child({ module: 'storage' }),
     onFatal: (error) => {

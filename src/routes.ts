@@ -1,5 +1,5 @@
 /** Every row that the server serves, by area. */
-import { adminRegisterRoutes } from './admin/index.ts';
+import { adminRoutes } from './admin/index.ts';
 import { accountRoutes } from './clientapi/routes/account.ts';
 import { accountDataRoutes } from './clientapi/routes/account-data.ts';
 import { authFallbackRoutes } from './clientapi/routes/auth-fallback.ts';
@@ -80,8 +80,14 @@ export function allRoutes(modules: Modules): Route[] {
     ...mediaRoutes({ media }),
     ...pushRuleRoutes({ db, push }),
     ...syncRoutes({ db, sync }),
-    ...adminRegisterRoutes({ sharedSecret: config.registration.sharedSecret, serverName, clock, ...users }),
+    ...administratorRoutes(modules),
   ];
+}
+
+/** What operators do. */
+function administratorRoutes({ config, db, rooms, users, serverName, clock, log }: Modules): Route[] {
+  const { sharedSecret } = config.registration;
+  return adminRoutes({ sharedSecret, db, rooms, serverName, clock, log, ...users });
 }
 
 /** How users find rooms, each other, and help. */

@@ -10,7 +10,7 @@ import type { BodyStream } from './stream.ts';
 /** Who is asking, as the access token says. */
 export interface Requester {
   readonly userId: UserId;
-  /** Absent for application services without a device. */
+  /** Absent for application services without a device, and for administrators who act as the user. */
   readonly deviceId: string | undefined;
   /** Row id of the access token; 0 for application services. */
   readonly tokenId: number;

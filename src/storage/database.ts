@@ -13,7 +13,6 @@ import { Connection, type Snapshot } from './connection.ts';
 import { Durability, Shown } from './durability.ts';
 import { CommitError } from './errors.ts';
 import { databaseMeasures, type Counters } from './measures.ts';
-import type { Reader } from './read-only.ts';
 import { Sequence, type Position } from './sequence.ts';
 import { sql } from './statement.ts';
 import { GroupTx, updateReservation, type Tx } from './transaction.ts';
@@ -51,7 +50,7 @@ const keepUnit = sql('RELEASE unit');
 const undoUnit = sql('ROLLBACK TO unit');
 const selectReservation = sql<[], { reserved: number }>('SELECT reserved FROM kernel_sequence WHERE id = 1');
 
-export class Database implements Reader {
+export class Database {
   readonly path: string;
   readonly #onFatal: (error: Error) => void;
   readonly #writer: Connection;

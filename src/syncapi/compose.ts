@@ -33,7 +33,6 @@ const askedAbout: Readonly<Record<Topic, readonly Item[]>> = {
   'user.device_list': [deviceListsItem],
   'device.key_counts': keyCountItems,
   'user.counts': [],
-  'room.backfilled': [],
   'event.redacted': [],
   'user.profile': [],
 };

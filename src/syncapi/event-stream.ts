@@ -94,7 +94,6 @@ function isStreamed({ topic }: Entry): boolean {
     case 'user.presence':
       return true;
     case 'room.state':
-    case 'room.backfilled':
     case 'event.redacted':
     case 'user.counts':
     case 'user.device_list':

@@ -22,7 +22,7 @@ export type { Direction } from './page.ts';
 export { parseCut, positionBefore } from './place-token.ts';
 export { readRelations, type RelationsRequest } from './relations.ts';
 export type { Asker, ReadParts } from './room-read.ts';
-export { repairThreadEvents, verifyThreadEvents } from './thread-events.ts';
+export { rebuildThreadEvents, verifyThreadEvents } from './thread-events.ts';
 export { readThreads, type ThreadsRequest } from './threads.ts';
 export { readEventAtTime, type TimestampRequest } from './timestamp.ts';
 export type { StateAfterName, SyncRequest } from './request.ts';

@@ -149,10 +149,8 @@ export class Notifier {
       case 'device.to_device':
       case 'device.key_counts':
         return this.#concernUser(entry.user, concerned, entry.deviceId);
-      // Counts go with an event or a receipt, a redaction is an event, profiles reach rooms as member events, and what is
-      // back-filled is no news.
+      // Counts go with an event or a receipt, a redaction is an event, and profiles reach rooms as member events.
       case 'user.counts':
-      case 'room.backfilled':
       case 'event.redacted':
       case 'user.profile':
         return;

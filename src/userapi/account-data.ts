@@ -6,7 +6,7 @@ import { LRUCache } from 'lru-cache';
 import type { Bus } from '../bus/index.ts';
 import { isJsonObject, memberOf, type JsonObject } from '../matrix/json.ts';
 import type { RoomId, UserId } from '../matrix/ids.ts';
-import { sql, type Position, type Snapshot, type Tx } from '../storage/index.ts';
+import { asPosition, sql, type Position, type Snapshot, type Tx } from '../storage/index.ts';
 
 export interface AccountDataRow {
   /** null: global. */
@@ -60,6 +60,12 @@ export class AccountData {
   /** What a user has stored for one room, or globally (null): no deletions. */
   ofRoom(snapshot: Snapshot, userId: UserId, roomId: RoomId | null): AccountDataRow[] {
     return snapshot.all(selectOfRoom, userId, roomId ?? '').map(accountDataRow);
+  }
+
+  /** All that a user has stored, globally and for rooms: no deletions. */
+  all(snapshot: Snapshot, userId: UserId): AccountDataRow[] {
+    const rows = this.changes(snapshot, userId, asPosition(0), asPosition(Number.MAX_SAFE_INTEGER));
+    return rows.filter(({ content }) => content !== '{}');
   }
 
   /** Last values that changed in (since, upTo], deletions (`{}`) included. */

@@ -54,9 +54,6 @@ const insertAccount = sql<
 >(
   `INSERT INTO userapi_accounts (user_id, kind, is_admin, password_hash, user_type, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
 );
-const updateKind = sql<[hash: string, userId: string]>(
-  `UPDATE userapi_accounts SET kind = 'user', password_hash = ? WHERE user_id = ? AND kind = 'guest'`,
-);
 const updatePassword = sql<[hash: string, userId: string]>(
   'UPDATE userapi_accounts SET password_hash = ? WHERE user_id = ?',
 );
@@ -76,13 +73,24 @@ const selectThreepids = sql<
   [userId: string],
   { medium: string; address: string; validated_at: number; added_at: number }
 >('SELECT medium, address, validated_at, added_at FROM userapi_threepids WHERE user_id = ? ORDER BY added_at');
+const insertThreepid = sql<[medium: string, address: string, userId: string, now: number, now: number]>(
+  'INSERT INTO userapi_threepids (medium, address, user_id, validated_at, added_at) VALUES (?, ?, ?, ?, ?)',
+);
+const deleteThreepid = sql<[medium: string, address: string]>(
+  'DELETE FROM userapi_threepids WHERE medium = ? AND address = ?',
+);
+const updateReactivated = sql<[userId: string]>(
+  'UPDATE userapi_accounts SET deactivated_at = NULL, erased = 0 WHERE user_id = ?',
+);
+const updateType = sql<[userType: string | null, userId: string]>(
+  'UPDATE userapi_accounts SET user_type = ? WHERE user_id = ?',
+);
 const deleteThreepids = sql<[userId: string]>('DELETE FROM userapi_threepids WHERE user_id = ?');
 
 export class Accounts {
   readonly #serverName: ServerName;
   readonly #clock: Clock;
   readonly #onChange: (() => void)[] = [];
-  readonly #onCreate: ((tx: Tx, account: Required<Pick<NewAccount, 'userId' | 'kind'>>) => void)[] = [];
 
   constructor(serverName: ServerName, clock: Clock) {
     this.#serverName = serverName;
@@ -92,11 +100,6 @@ export class Accounts {
   /** Calls `listener` after each commit that changed an account's rights or state (for caches of them). */
   onChange(listener: () => void): void {
     this.#onChange.push(listener);
-  }
-
-  /** Calls `listener` in the transaction that makes an account, and again when a guest becomes a user. */
-  onCreate(listener: (tx: Tx, account: Required<Pick<NewAccount, 'userId' | 'kind'>>) => void): void {
-    this.#onCreate.push(listener);
   }
 
   /** The account of a user of this server. */
@@ -172,14 +175,6 @@ export class Accounts {
     if (tx.get(selectAccount, userId) !== undefined) throw matrixError.userInUse();
     tx.run(insertAccount, userId, kind, isAdmin ? 1 : 0, passwordHash ?? null, userType ?? null, this.#clock.now());
     tx.touch(`user:${userId}`);
-    for (const listener of this.#onCreate) listener(tx, { userId, kind });
-  }
-
-  /** Makes a user of a guest. @throws M_USER_IN_USE when he is none (any longer) */
-  promote(tx: Tx, userId: UserId, passwordHash: string): void {
-    if (tx.run(updateKind, passwordHash, userId).changes === 0) throw matrixError.userInUse();
-    this.#changed(tx, userId);
-    for (const listener of this.#onCreate) listener(tx, { userId, kind: 'user' });
   }
 
   setPassword(tx: Tx, userId: UserId, hash: string): void {
@@ -198,6 +193,40 @@ export class Accounts {
 
   setAdmin(tx: Tx, userId: UserId, isAdmin: boolean): void {
     tx.run(updateAdmin, isAdmin ? 1 : 0, userId);
+    this.#changed(tx, userId);
+  }
+
+  /** The mark that the administrator gives (bot, support …); undefined: none. */
+  setType(tx: Tx, userId: UserId, userType: string | undefined): void {
+    tx.run(updateType, userType ?? null, userId);
+    this.#changed(tx, userId);
+  }
+
+  /**
+   * Replaces the user's third-party identifiers by those that the administrator vouches for; kept ones keep their times.
+   * @throws M_THREEPID_IN_USE when one belongs to another account
+   */
+  setThreepids(tx: Tx, userId: UserId, wanted: readonly { medium: string; address: string }[]): void {
+    const key = ({ medium, address }: { medium: string; address: string }): string => `${medium} ${address}`;
+    const canonical = wanted.map(({ medium, address }) => ({
+      medium,
+      address: medium === 'email' ? address.toLowerCase() : address,
+    }));
+    const wish = new Map(canonical.map((threepid) => [key(threepid), threepid]));
+    const present = this.threepids(tx, userId);
+    for (const threepid of present) {
+      if (!wish.delete(key(threepid))) tx.run(deleteThreepid, threepid.medium, threepid.address);
+    }
+    for (const { medium, address } of wish.values()) {
+      if (tx.get(selectThreepid, medium, address) !== undefined) throw matrixError.threepidInUse();
+      tx.run(insertThreepid, medium, address, userId, this.#clock.now(), this.#clock.now());
+    }
+    this.#changed(tx, userId);
+  }
+
+  /** Opens a closed account again; its password stays gone until one is set. */
+  reactivate(tx: Tx, userId: UserId): void {
+    tx.run(updateReactivated, userId);
     this.#changed(tx, userId);
   }
 

@@ -12,6 +12,7 @@ import type { Tokens } from './tokens.ts';
 /** What is looked at besides the token. */
 export interface TokenRequest {
   readonly address: string;
+  readonly userAgent: string;
   /** The endpoint stays open to locked accounts and expired tokens. */
   readonly whileLocked: boolean;
 }
@@ -48,10 +49,12 @@ export class TokenAuthenticator {
       throw matrixError.unknownToken({ softLogout: true }, 'The access token has expired');
     }
     if (found.unconfirmed !== undefined) this.#confirm(found.unconfirmed);
-    this.#devices.saw(found.userId, found.deviceId, request.address);
+    // An administrator who acts as the user leaves no trace there.
+    const deviceId = found.deviceId === '' ? undefined : found.deviceId;
+    if (deviceId !== undefined) this.#devices.saw(found.userId, deviceId, request.address, request.userAgent);
     return {
       userId: found.userId,
-      deviceId: found.deviceId,
+      deviceId,
       tokenId: found.id,
       isGuest: account.kind === 'guest',
       isAdmin: account.isAdmin,

@@ -16,11 +16,11 @@ export interface Device {
   /** ms */
   readonly lastSeenAt: number | undefined;
   readonly lastSeenIp: string | undefined;
+  readonly lastSeenAgent: string | undefined;
 }
 
-/** Called inside the transaction that makes, renames or deletes a device. */
+/** Called inside the transaction that renames or deletes a device. */
 export interface DeviceListener {
-  created?(tx: Tx, userId: UserId, deviceId: string): void;
   renamed?(tx: Tx, userId: UserId, deviceId: string): void;
   deleted?(tx: Tx, userId: UserId, deviceId: string): void;
 }
@@ -30,6 +30,7 @@ interface Sighting {
   readonly deviceId: string;
   readonly at: number;
   readonly address: string;
+  readonly userAgent: string;
 }
 
 interface DeviceRow {
@@ -37,14 +38,16 @@ interface DeviceRow {
   display_name: string | null;
   last_seen_at: number | null;
   last_seen_ip: string | null;
+  last_seen_agent: string | null;
 }
 
+const deviceColumns = 'device_id, display_name, last_seen_at, last_seen_ip, last_seen_agent';
 const selectDevices = sql<[userId: string], DeviceRow>(
-  `SELECT device_id, display_name, last_seen_at, last_seen_ip FROM userapi_devices
+  `SELECT ${deviceColumns} FROM userapi_devices
    WHERE user_id = ? AND dehydrated = 0 ORDER BY created_at, device_id`,
 );
 const selectDevice = sql<[userId: string, deviceId: string], DeviceRow>(
-  `SELECT device_id, display_name, last_seen_at, last_seen_ip FROM userapi_devices WHERE user_id = ? AND device_id = ?`,
+  `SELECT ${deviceColumns} FROM userapi_devices WHERE user_id = ? AND device_id = ?`,
 );
 const selectDeviceIds = sql<[userId: string], { device_id: string }>(
   'SELECT device_id FROM userapi_devices WHERE user_id = ? ORDER BY device_id',
@@ -55,8 +58,8 @@ const insertDevice = sql<
 const updateName = sql<[name: string | null, userId: string, deviceId: string]>(
   'UPDATE userapi_devices SET display_name = ? WHERE user_id = ? AND device_id = ?',
 );
-const updateSeen = sql<[at: number, ip: string, userId: string, deviceId: string]>(
-  'UPDATE userapi_devices SET last_seen_at = ?, last_seen_ip = ? WHERE user_id = ? AND device_id = ?',
+const updateSeen = sql<[at: number, ip: string, agent: string, userId: string, deviceId: string]>(
+  'UPDATE userapi_devices SET last_seen_at = ?, last_seen_ip = ?, last_seen_agent = ? WHERE user_id = ? AND device_id = ?',
 );
 const deleteDevice = sql<[userId: string, deviceId: string]>(
   'DELETE FROM userapi_devices WHERE user_id = ? AND device_id = ?',
@@ -81,7 +84,8 @@ export class Devices {
     this.#tokens = tokens;
     const write = (tx: Tx): void => {
       for (const [key, sighting] of this.#sightings) {
-        tx.run(updateSeen, sighting.at, sighting.address, sighting.userId, sighting.deviceId);
+        const { at, address, userAgent, userId, deviceId } = sighting;
+        tx.run(updateSeen, at, address, userAgent, userId, deviceId);
         tx.afterCommit(() => {
           if (this.#sightings.get(key) === sighting) this.#sightings.delete(key);
         });
@@ -129,7 +133,6 @@ export class Devices {
     const name = displayName === undefined ? null : checkedName(displayName);
     tx.run(insertDevice, userId, deviceId, name, this.#clock.now(), dehydrated ? 1 : 0);
     tx.touch(`user:${userId}`);
-    for (const listener of this.#listeners) listener.created?.(tx, userId, deviceId);
     return true;
   }
 
@@ -150,19 +153,26 @@ export class Devices {
     return true;
   }
 
-  /** Deletes all devices with a client, except perhaps one: a dehydrated one is made for when nobody is logged in. */
+  /**
+   * Deletes all devices with a client, except perhaps one: a dehydrated one is made for when nobody is logged in. Tokens
+   * with which this user acts as somebody else end too.
+   */
   deleteSessions(tx: Tx, userId: UserId, except?: string): void {
+    this.#tokens.revokeIssuedBy(tx, userId);
     for (const { deviceId } of this.list(tx, userId)) if (deviceId !== except) this.delete(tx, userId, deviceId);
   }
 
-  /** Deletes all devices. */
+  /** Deletes all devices, and tokens without one. */
   deleteAll(tx: Tx, userId: UserId): void {
+    this.#tokens.revokeIssuedBy(tx, userId);
+    this.#tokens.revokeDevice(tx, userId, '');
     for (const deviceId of this.ids(tx, userId)) this.delete(tx, userId, deviceId);
   }
 
   /** Notes that a device made a request; written in batches. */
-  saw(userId: UserId, deviceId: string, address: string): void {
-    this.#sightings.set(`${userId}\n${deviceId}`, { userId, deviceId, at: this.#clock.now(), address });
+  saw(userId: UserId, deviceId: string, address: string, userAgent: string): void {
+    const at = this.#clock.now();
+    this.#sightings.set(`${userId}\n${deviceId}`, { userId, deviceId, at, address, userAgent });
     this.#sightingRows.mark();
   }
 
@@ -177,6 +187,7 @@ export class Devices {
       displayName: row.display_name ?? undefined,
       lastSeenAt: sighting?.at ?? row.last_seen_at ?? undefined,
       lastSeenIp: sighting?.address ?? row.last_seen_ip ?? undefined,
+      lastSeenAgent: sighting?.userAgent ?? row.last_seen_agent ?? undefined,
     };
   }
 }

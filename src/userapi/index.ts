@@ -2,7 +2,7 @@
 import type { Bus } from '../bus/index.ts';
 import type { Config } from '../config/index.ts';
 import { deleteTransactions } from '../http/index.ts';
-import { localpartOf, type ServerName } from '../matrix/ids.ts';
+import type { ServerName } from '../matrix/ids.ts';
 import type { RoomReader, RoomWriter } from '../roomserver/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
@@ -22,6 +22,7 @@ import { OpenIdTokens } from './openid.ts';
 import { Passwords } from './passwords.ts';
 import { Presence } from './presence.ts';
 import { Profiles } from './profiles.ts';
+import { RateOverrides } from './rate-overrides.ts';
 import { Receipts } from './receipts.ts';
 import { RegistrationTokens } from './registration-tokens.ts';
 import { Registration } from './registration.ts';
@@ -35,6 +36,7 @@ import { Typing } from './typing.ts';
 import { Uia } from './uia.ts';
 
 export type { AccountData } from './account-data.ts';
+export { accountOrders, listAccounts, type ListedAccount } from './account-list.ts';
 export type { Account, Accounts } from './accounts.ts';
 export { keyUsages, type CrossSigning, type KeyUpload } from './cross-signing.ts';
 export { deactivate } from './deactivation.ts';
@@ -50,8 +52,9 @@ export type { OpenIdTokens } from './openid.ts';
 export type { Passwords } from './passwords.ts';
 export type { Presence, PresenceState } from './presence.ts';
 export { checkFieldName, type Profiles } from './profiles.ts';
+export type { RateOverrides } from './rate-overrides.ts';
 export type { Receipts } from './receipts.ts';
-export type { RegistrationTokens } from './registration-tokens.ts';
+export type { RegistrationToken, RegistrationTokens } from './registration-tokens.ts';
 export { checkedPassword, type OperatorWish, type Registration, type RegistrationWish } from './registration.ts';
 export type { NewReport, Report, Reports } from './reports.ts';
 export { newOpaqueId } from './secrets.ts';
@@ -76,6 +79,7 @@ export interface UserApi {
   readonly profiles: Profiles;
   readonly openIdTokens: OpenIdTokens;
   readonly reports: Reports;
+  readonly rateOverrides: RateOverrides;
   readonly filters: Filters;
   readonly memberEvents: MemberEvents;
   readonly deviceKeys: DeviceKeys;
@@ -122,6 +126,7 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
   const profiles = new Profiles(bus);
   const openIdTokens = new OpenIdTokens(clock);
   const reports = new Reports(clock);
+  const rateOverrides = new RateOverrides();
   const filters = new Filters();
   const memberEvents = new MemberEvents(db, rooms, profiles);
 
@@ -137,13 +142,6 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
   const receipts = new Receipts(bus, clock, rooms, accountData);
   const typing = new Typing(db, bus, clock);
   const presence = new Presence(db, bus, clock, config.presence.enabled);
-  accounts.onCreate((tx, { userId, kind }) => {
-    // Clients show people by name from the start; guests choose one.
-    if (kind === 'user' && profiles.field(tx, userId, 'displayname') === undefined) {
-      profiles.set(tx, userId, 'displayname', localpartOf(userId));
-    }
-    tx.afterCommit(() => presence.created(userId));
-  });
   // Sending is activity (§Last active ago).
   bus.addListener((entries) => {
     for (const { entry } of entries) {
@@ -162,6 +160,7 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
     ...{
       openIdTokens,
       reports,
+      rateOverrides,
       accountData,
       profiles,
       filters,

@@ -2,6 +2,7 @@
  * Sessions: a logged-in device with its tokens (C-S API v1.19 §Login, §Refreshing access tokens). Logging in by
  * password, by third-party identifier, or by a login token that another session or an identity provider got.
  */
+import type { Requester } from '../http/index.ts';
 import type { UserId } from '../matrix/ids.ts';
 import { matrixError } from '../matrix/errors.ts';
 import { sql, type Database, type Tx } from '../storage/index.ts';
@@ -69,6 +70,17 @@ export class Sessions {
     return { userId, deviceId, ...this.#tokens.issue(tx, userId, deviceId, wish.refreshable ?? false) };
   }
 
+  /** An access token with which an administrator acts as a user, without a device of that user; undefined: for ever. */
+  openAs(tx: Tx, userId: UserId, admin: UserId, expiresAt: number | undefined): string {
+    return this.#tokens.issuePuppet(tx, userId, admin, expiresAt);
+  }
+
+  /** Ends the session of a request: its device, or the token alone where it has none. */
+  end(tx: Tx, { userId, deviceId, tokenId }: Pick<Requester, 'userId' | 'deviceId' | 'tokenId'>): void {
+    if (deviceId !== undefined) this.#devices.delete(tx, userId, deviceId);
+    else this.#tokens.revoke(tx, tokenId);
+  }
+
   /** The account whose password this is; wrong names and wrong passwords cost the same and look the same. */
   async checkPassword(identifier: Identifier, password: string): Promise<Account | undefined> {
     const account = this.#db.read((snapshot) =>
@@ -78,12 +90,6 @@ export class Sessions {
     );
     const valid = await this.#passwords.verify(password, account?.passwordHash);
     return valid ? account : undefined;
-  }
-
-  /** Whose access token this is. */
-  owner(accessToken: string): Account | undefined {
-    const token = this.#tokens.find(this.#db, accessToken);
-    return token && this.#db.read((snapshot) => this.#accounts.get(snapshot, token.userId));
   }
 
   /** @throws M_FORBIDDEN, M_USER_LOCKED */

@@ -20,6 +20,7 @@ export interface IssuedTokens {
 export interface AccessToken {
   readonly id: number;
   readonly userId: UserId;
+  /** '': an administrator acts as the user, without a device. */
   readonly deviceId: string;
   /** ms; undefined: never. */
   readonly expiresAt: number | undefined;
@@ -42,6 +43,12 @@ const insertAccess = sql<
   `INSERT INTO userapi_access_tokens (hash, user_id, device_id, created_at, expires_at, refresh_id)
    VALUES (?, ?, ?, ?, ?, ?)`,
 );
+const insertPuppet = sql<[hash: Uint8Array, userId: string, now: number, expires: number | null, issuedBy: string]>(
+  `INSERT INTO userapi_access_tokens (hash, user_id, device_id, created_at, expires_at, issued_by)
+   VALUES (?, ?, '', ?, ?, ?)`,
+);
+const deleteIssuedBy = sql<[admin: string]>('DELETE FROM userapi_access_tokens WHERE issued_by = ?');
+const deleteAccess = sql<[id: number]>('DELETE FROM userapi_access_tokens WHERE id = ?');
 const insertRefresh = sql<[hash: Uint8Array, userId: string, deviceId: string, parent: number | null]>(
   'INSERT INTO userapi_refresh_tokens (hash, user_id, device_id, parent_id) VALUES (?, ?, ?, ?)',
 );
@@ -124,6 +131,24 @@ export class Tokens {
       tx.run(deleteRefresh, id);
     }
     tx.run(clearParent, refreshId);
+    this.#forget(tx);
+  }
+
+  /** A token with which an administrator acts as a user, without a device. `expiresAt` in ms, undefined: never. */
+  issuePuppet(tx: Tx, userId: UserId, admin: UserId, expiresAt: number | undefined): string {
+    const accessToken = newToken('nat');
+    tx.run(insertPuppet, tokenHash(accessToken), userId, this.#clock.now(), expiresAt ?? null, admin);
+    return accessToken;
+  }
+
+  /** Ends the tokens with which an administrator acts as others. */
+  revokeIssuedBy(tx: Tx, admin: UserId): void {
+    if (tx.run(deleteIssuedBy, admin).changes > 0) this.#forget(tx);
+  }
+
+  /** Ends one access token by its row id. */
+  revoke(tx: Tx, id: number): void {
+    tx.run(deleteAccess, id);
     this.#forget(tx);
   }
 

@@ -27,13 +27,14 @@ describe('reports', () => {
     expect(outcome(await report('/users/@none:localhost/report'))).toEqual([404, 'M_NOT_FOUND']);
     expect((await report(`/users/${enc(alice.userId)}/report`, {})).status).toBe(400);
     const common = { reporter: bob.userId, receivedAt: expect.any(Number) };
-    const reports = db.read((snapshot) => users.reports.list(snapshot, undefined, 10));
-    expect(reports).toEqual([
-      { ...common, id: 3, userId: alice.userId, reason: '', score: undefined },
-      { ...common, id: 2, roomId, eventId, reason: undefined, score: -100 },
-      { ...common, id: 1, roomId, reason: 'bad', score: undefined },
-    ]);
-    expect(db.read((snapshot) => users.reports.list(snapshot, 3, 1))).toEqual([reports[1]]);
+    const list = (kind: 'event' | 'room' | 'user') => {
+      const query = { kind, oldestFirst: false, from: 0, limit: 10 };
+      return db.read((snapshot) => users.reports.list(snapshot, query));
+    };
+    const event = { roomId, eventId, eventSender: alice.userId, reason: undefined, score: -100 };
+    expect(list('event')).toEqual({ total: 1, reports: [{ ...common, id: 2, ...event }] });
+    expect(list('room').reports).toEqual([{ ...common, id: 1, roomId, reason: 'bad', score: undefined }]);
+    expect(list('user').reports).toEqual([{ ...common, id: 3, userId: alice.userId, reason: '', score: undefined }]);
   });
 });
 

@@ -71,8 +71,7 @@ describe('POST /createRoom', () => {
   test.each([
     ['private_chat', 'invite', 'can_join'],
     ['trusted_private_chat', 'invite', 'can_join'],
-    // Absent, and so forbidden.
-    ['public_chat', 'public', undefined],
+    ['public_chat', 'public', 'forbidden'],
   ])('sets up the state of the preset %s', async (preset, joinRule, guestAccess) => {
     const { alice } = server;
     const roomId = await alice.createRoom({ preset });

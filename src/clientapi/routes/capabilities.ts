@@ -21,13 +21,20 @@ export function capabilityRoutes({ defaultRoomVersion }: CapabilityRouteParts): 
     'm.get_login_token': { enabled: true },
     'm.forget_forced_upon_leave': { enabled: false },
   };
+  const moderation = {
+    'm.account_moderation': { suspend: true, lock: true },
+    'uk.timedout.msc4323': { suspend: true, lock: true },
+  };
   return [
     route({
       method: 'GET',
       path: '/_matrix/client/v3/capabilities',
       auth: 'user',
       rate: 'read',
-      handle: () => ({ capabilities }),
+      handle: ({ requester: { isAdmin } }) => ({
+        // "This property should be omitted altogether if suspend and lock would be false."
+        capabilities: isAdmin ? { ...capabilities, ...moderation } : capabilities,
+      }),
     }),
   ];
 }

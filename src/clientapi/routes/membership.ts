@@ -24,7 +24,7 @@ const inviteBody = v.object({
   medium: v.optional(v.string()),
   address: v.optional(v.string()),
 });
-const joinBody = v.objectWithRest({ reason: optionalText, third_party_signed: v.optional(jsonObject) }, v.unknown());
+const joinBody = v.object({ reason: optionalText, third_party_signed: v.optional(jsonObject) });
 
 export const membershipRoutes = (parts: MembershipRouteParts): Route[] => [
   ...joinRoutes(parts),
@@ -69,8 +69,7 @@ function parseSigned(signed: JsonObject | undefined, user: UserId): ThirdPartySi
 function joinRoutes(parts: MembershipRouteParts): Route[] {
   const { db, perform } = parts;
   const byId = { path: `${base}/join`, auth: 'guest' } as const;
-  // Guests come here with room ids, as to the other path; aliases are not for them.
-  const byAlias = { path: `${root}/join/:roomId`, auth: 'guest' } as const;
+  const byAlias = { path: `${root}/join/:roomId`, auth: 'user' } as const;
   return [byId, byAlias].map(({ path, auth }) =>
     route({
       method: 'POST',
@@ -80,15 +79,11 @@ function joinRoutes(parts: MembershipRouteParts): Route[] {
       refuseSuspended: true,
       body: joinBody,
       handle: ({ requester: { userId: user, isGuest }, params, body }) => {
-        const isAlias = params.roomId.startsWith('#');
-        if (isAlias && path === byId.path) throw matrixError.invalidParam('Not a room id');
-        if (isAlias && isGuest) throw matrixError.guestAccessForbidden();
-        const { reason, third_party_signed: signed, ...rest } = body;
-        const thirdPartySigned = parseSigned(signed, user);
-        const content = Object.keys(rest).length > 0 ? (rest as JsonObject) : undefined;
+        if (path === byId.path && params.roomId.startsWith('#')) throw matrixError.invalidParam('Not a room id');
+        const thirdPartySigned = parseSigned(body.third_party_signed, user);
         return db.write((tx) => {
           const room = resolveRoom(tx, parts, params.roomId);
-          perform.joining.join(tx, { room, user, isGuest, reason: reason ?? undefined, content, thirdPartySigned });
+          perform.joining.join(tx, { room, user, isGuest, reason: body.reason ?? undefined, thirdPartySigned });
           return { room_id: room.roomId };
         });
       },

@@ -6,18 +6,7 @@ import { type EventFilter, emptyEventFilter, parseEventFilter } from '../../matr
 import { parseJson } from '../../matrix/json.ts';
 import type { Asker } from '../../syncapi/index.ts';
 
-/** A whole number from 0 on. */
-export const wholeNumber = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'expected a whole number'), v.transform(Number));
-
-/** A whole number from 1 on. */
-export const positiveNumber = v.pipe(wholeNumber, v.minValue(1, 'expected a whole number above 0'));
-
-export const direction = v.picklist(['b', 'f'], 'expected b or f');
-
-export const flag = v.pipe(
-  v.picklist(['true', 'false'], 'expected true or false'),
-  v.transform((text) => text === 'true'),
-);
+export { direction, flag, positiveNumber, wholeNumber } from '../../http/index.ts';
 
 /** A token; an empty one counts as none. */
 export const token = v.optional(

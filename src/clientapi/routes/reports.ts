@@ -52,19 +52,20 @@ const eventRoute = (parts: ReportParts): Route =>
     // The score went out of the specification with version 1.18; clients still send it.
     body: v.object({ reason: maybe(v.string()), score: maybe(v.pipe(v.number(), v.safeInteger())) }),
     handle: ({ requester: { userId }, params: { roomId, eventId }, body: { reason, score } }) => {
-      const isThere = parts.db.read((snapshot) => {
+      const eventSender = parts.db.read((snapshot) => {
         const room = parts.rooms.room(snapshot, roomId);
         const event = parts.rooms.eventById(snapshot, eventId);
         // "The caller must be joined to the room to report it."
-        return (
+        const isSeen =
           room !== undefined &&
           event?.room === room.nid &&
           parts.rooms.membership(snapshot, room.nid, userId)?.membership === 'join' &&
-          parts.rooms.mayView(snapshot, userId, event)
-        );
+          parts.rooms.mayView(snapshot, userId, event);
+        return isSeen ? event.sender : undefined;
       });
-      if (!isThere) throw matrixError.notFound('The event was not found or you are not joined to the room');
-      return add(parts, { reporter: userId, roomId, eventId, reason, score });
+      if (eventSender === undefined)
+        throw matrixError.notFound('The event was not found or you are not joined to the room');
+      return add(parts, { reporter: userId, roomId, eventId, eventSender, reason, score });
     },
   });
 

@@ -94,8 +94,8 @@ export function sessionRoutes(parts: SessionRouteParts): Route[] {
       auth: 'user',
       rate: 'none',
       whileLocked: true,
-      handle: async ({ requester: { userId, deviceId } }) => {
-        if (deviceId !== undefined) await db.write((tx) => void devices.delete(tx, userId, deviceId));
+      handle: async ({ requester }) => {
+        await db.write((tx) => sessions.end(tx, requester));
         return {};
       },
     }),

@@ -15,6 +15,7 @@ const unstableFeatures: Readonly<Record<string, boolean>> = {
   'org.matrix.msc4380': true,
   'org.matrix.msc4380.stable': true,
   'org.matrix.e2e_cross_signing': true,
+  'uk.timedout.msc4323': true,
 };
 
 export const versionRoutes = (): Route[] => [

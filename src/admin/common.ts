@@ -1,0 +1,52 @@
+/**
+ * What the rows of administrators share. Paths and shapes are those that Synapse has made common: scripts, bridges,
+ * moderation bots and consoles know them. Every row asks for an administrator, and every change is logged.
+ */
+import * as v from 'valibot';
+import { wholeNumber, type Route } from '../http/index.ts';
+import { matrixError } from '../matrix/errors.ts';
+import { parseUserId, type UserId } from '../matrix/ids.ts';
+import type { Snapshot } from '../storage/index.ts';
+import type { Account, Accounts } from '../userapi/index.ts';
+import type { Logger } from '../util/log.ts';
+
+export const v1 = '/_synapse/admin/v1';
+export const v2 = '/_synapse/admin/v2';
+
+/** `from` and `limit` of a list. */
+export const pageQuery = {
+  from: v.optional(wholeNumber, '0'),
+  limit: v.optional(v.pipe(wholeNumber, v.maxValue(10_000, 'expected at most 10000')), '100'),
+};
+
+/** Where the next page begins; undefined: this was the last one. */
+export const nextFrom = (from: number, shown: number, total: number): number | undefined =>
+  shown > 0 && from + shown < total ? from + shown : undefined;
+
+/** Rows whose changes are logged with who made them and on what (path parameters hold no secrets but `token`). */
+export const audited = (rows: readonly Route[], log: Logger): Route[] =>
+  rows.map((row) => {
+    if (row.method === 'GET') return row;
+    const handle: Route['handle'] = async (context) => {
+      const value = await row.handle(context);
+      const admin = context.requester?.userId;
+      log.info({ admin, action: `${row.method} ${row.path}`, on: context.params }, 'an administrator made a change');
+      return value;
+    };
+    return { ...row, handle };
+  });
+
+/** A user of this server, whether or not he exists. @throws M_INVALID_PARAM */
+export function localUser({ accounts }: { readonly accounts: Accounts }, text: string): UserId {
+  const userId = parseUserId(text);
+  if (userId === undefined) throw matrixError.invalidParam('This is no user id');
+  if (!accounts.isLocal(userId)) throw matrixError.invalidParam('The user does not belong to this server');
+  return userId;
+}
+
+/** The account of a user of this server. @throws M_INVALID_PARAM, M_NOT_FOUND */
+export function localAccount(snapshot: Snapshot, parts: { readonly accounts: Accounts }, text: string): Account {
+  const account = parts.accounts.get(snapshot, localUser(parts, text));
+  if (account === undefined) throw matrixError.notFound('There is no such user');
+  return account;
+}
