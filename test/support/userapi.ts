@@ -6,7 +6,7 @@ import type { Entry } from '../../src/bus/index.ts';
 import type { Config } from '../../src/config/index.ts';
 import type { ServerName } from '../../src/matrix/ids.ts';
 import { buildModules, type Modules } from '../../src/modules.ts';
-import { allRoutes } from '../../src/routes.ts';
+import { allRoutes, allSockets } from '../../src/routes.ts';
 import type { Database } from '../../src/storage/index.ts';
 import type { UserApi } from '../../src/userapi/index.ts';
 import { Lifecycle } from '../../src/util/lifecycle.ts';
@@ -19,7 +19,10 @@ export const v3 = '/_matrix/client/v3';
 export const password = 'correct horse';
 
 export interface UserServer extends AsyncDisposable {
+  readonly url: string;
   readonly client: TestClient;
+  /** Stops listening, with time for requests under way. */
+  readonly stop: (graceMs?: number) => Promise<void>;
   readonly users: UserApi;
   readonly modules: Modules;
   readonly clock: FakeClock;
@@ -64,13 +67,30 @@ export async function startUserServer(
   await users.memberEvents.resume();
   const { authenticator } = users;
   const { rateLimits } = whole;
-  const server = await startTestServer(allRoutes(modules), { authenticator, db, clock, config: { rateLimits } });
+  const sockets = allSockets(modules);
+  const server = await startTestServer(allRoutes(modules), {
+    authenticator,
+    db,
+    clock,
+    sockets,
+    config: { rateLimits },
+  });
   const dispose = async (): Promise<void> => {
     await server.stop();
     await lifecycle.stop();
     if (options.folder === undefined) await rm(dataDir, { recursive: true });
   };
-  return { client: server.client, users, modules, clock, db, entries, [Symbol.asyncDispose]: dispose };
+  return {
+    url: server.url,
+    client: server.client,
+    stop: server.stop,
+    users,
+    modules,
+    clock,
+    db,
+    entries,
+    [Symbol.asyncDispose]: dispose,
+  };
 }
 
 /** Registers by m.login.dummy without a session. */

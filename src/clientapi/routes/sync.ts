@@ -82,6 +82,7 @@ export function syncSockets(parts: SyncRouteParts): SocketRow[] {
           const timeout = context.query.timeout || pushInterval;
           const turn: Turn = { since, received, timeout, fullState, shown };
           const { body, nextBatch } = await engine.sync(requestOf(parts, context, turn));
+          if (context.signal.aborted) return;
           await shown.durable();
           await socket.send(textOf(body));
           since = nextBatch;
