@@ -21,7 +21,8 @@ export class Sequence {
 
   /** @param reserved the bound found on disk: everything up to it may have been given out before. */
   constructor(reserved: number) {
-    this.#last = reserved;
+    // 0 means "before everything": the head of a new database must not read as that in a token.
+    this.#last = Math.max(reserved, 1);
     this.#reserved = reserved;
     this.#durable = reserved;
   }

@@ -60,10 +60,11 @@ const [first] = rooms;
 if (first === undefined) throw new Error('no rooms');
 const say = (room: Room, body: string) => server.say(room, '@m1:one.example', body);
 
-await watched('initial sync', () => server.sync(alice));
+const chunks = await watched('initial sync', () => server.chunks(alice));
+await watched('joining its chunks', async () => Buffer.from(chunks.join('')).length);
 const lazy = { room: { state: { lazy_load_members: true } } };
-const body = await watched('initial sync, lazy', () => server.sync(alice, { filter: lazy }));
-await watched('initial sync, lazy, again', () => server.sync(alice, { filter: lazy }));
+await watched('initial sync, lazy', () => server.chunks(alice, { filter: lazy }));
+const body = await server.sync(alice, { filter: lazy });
 console.log(`  ${(JSON.stringify(body).length / 1e6).toFixed(1)} MB`);
 await say(first, 'one');
 const since = body.next_batch;

@@ -71,6 +71,8 @@ export interface TestSync extends AsyncDisposable {
   readonly clock: FakeClock;
   readonly lines: string[];
   sync(who: string, options?: SyncOptions): Promise<SyncBody>;
+  /** The response as it leaves, unparsed. */
+  chunks(who: string, options?: SyncOptions): Promise<readonly string[]>;
   composeBy(way: 'linear' | 'polylog', who: string, options?: SyncOptions): Promise<SyncBody>;
   /** Sends a text message; the event id. */
   say(room: Room, sender: string, body: string, more?: JsonObject): Promise<string>;
@@ -134,6 +136,7 @@ export function openTestSync(options: TestSyncOptions = {}): TestSync {
   return {
     ...{ rooms, users, push, api, clock, lines },
     sync: async (who, asked = {}) => bodyOf((await api.engine.sync(request(who, asked))).body.chunks),
+    chunks: async (who, asked = {}) => (await api.engine.sync(request(who, asked))).body.chunks,
     composeBy: async (way, who, asked = {}) => {
       const composed: Composed = await api.engine.composeBy(way, request(who, asked));
       return bodyOf(composed.chunks);
