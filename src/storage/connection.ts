@@ -1,6 +1,6 @@
 /** One SQLite connection with its prepared statements. Only this folder knows better-sqlite3. */
 import SqliteDatabase from 'better-sqlite3';
-import type { SqlStatement, SqlValue } from './statement.ts';
+import { planOnce, type SqlStatement, type SqlValue } from './statement.ts';
 
 export interface ConnectionOptions {
   readonly readonly?: boolean;
@@ -62,7 +62,7 @@ export class Connection implements Snapshot {
   #prepare(statement: SqlStatement<readonly SqlValue[], unknown>): SqliteDatabase.Statement {
     let prepared = this.#prepared.get(statement);
     if (prepared === undefined) {
-      prepared = this.raw.prepare(statement.text);
+      prepared = this.raw.prepare(planOnce(statement.text));
       this.#prepared.set(statement, prepared);
     }
     return prepared;
