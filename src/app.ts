@@ -5,7 +5,7 @@ import type { App } from './app-interface.ts';
 import { allRoutes, allSockets } from './routes.ts';
 import type { Config } from './config/index.ts';
 import { pruneTransactions, startHttp } from './http/index.ts';
-import { buildModules, type Modules } from './modules.ts';
+import { buildModules, startConsumers, type Modules } from './modules.ts';
 import { collectState, deleteOriginals, verifyRoomserver } from './roomserver/index.ts';
 import { verifyThreadEvents } from './syncapi/index.ts';
 import { systemClock } from './util/clock.ts';
@@ -16,6 +16,8 @@ import { TaskRunner } from './util/tasks.ts';
 /** Requests under way get this long to end when the server stops. */
 const graceMs = 5000;
 const minuteMs = 60_000;
+/** Consumers of the log have this long to catch up before the server listens. */
+const consumersMs = 500;
 
 /** Builds and starts the server; the caller holds the data folder. @throws MigrationError, and Error in one sentence */
 export async function startApp(config: Config): Promise<App> {
@@ -24,6 +26,8 @@ export async function startApp(config: Config): Promise<App> {
   try {
     const modules = buildModules(config, systemClock, log, lifecycle);
     await modules.users.memberEvents.resume();
+    // What there is to catch up is little, but for the first start after an import or an update: that nobody waits for.
+    await Promise.race([startConsumers(modules), systemClock.sleep(consumersMs)]);
     runTasks(modules, lifecycle);
     const http = await listen(modules, lifecycle);
     return await appOf(modules, http.urls, lifecycle);
@@ -51,6 +55,9 @@ function runTasks(modules: Modules, lifecycle: Lifecycle): void {
     run: () => deleteOriginals(db, clock.now() - config.rooms.redactionRetention),
   });
   runner.add({ name: 'forget expired OpenID tokens', everyMs: 60 * minuteMs, run: () => users.openIdTokens.prune(db) });
+  for (const consumer of modules.consumers) {
+    runner.add({ name: `consumer ${consumer.name}`, everyMs: 10 * minuteMs, run: () => consumer.start() });
+  }
   for (const task of media.tasks) runner.add(task);
 }
 

@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Bus } from './bus/index.ts';
+import { Bus, type LaggingConsumer } from './bus/index.ts';
 import type { Config } from './config/index.ts';
 import { loadSigningKey } from './fedclient/index.ts';
 import { Metrics, RateLimiter } from './http/index.ts';
@@ -35,6 +35,8 @@ export interface Modules {
   readonly push: Push;
   readonly perform: Perform;
   readonly sync: SyncApi;
+  /** What follows the log at its own pace. */
+  readonly consumers: readonly LaggingConsumer[];
 }
 
 /** Opens the database of the data folder and builds every module over it; `lifecycle` learns how to stop them. */
@@ -74,12 +76,25 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   });
   const { syncData: userData } = users;
   const sync = createSyncApi({ db, bus, rooms, userData, push, clock, log, config: config.sync });
+  const consumers = [sync.searchIndex];
+  for (const consumer of consumers) {
+    lifecycle.onStop(`consumer ${consumer.name}`, () => consumer.close());
+    metrics.add(consumer.measures);
+  }
   const limiter = new RateLimiter(config.rateLimits, clock);
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
     ...{ config, serverName, clock, log, metrics, limiter, db, bus, rooms },
-    ...{ users, media, push, perform, sync },
+    ...{ users, media, push, perform, sync, consumers },
   };
+}
+
+/** Lets the lagging consumers go on where they were; resolves when all have caught up. */
+export async function startConsumers({ consumers, log }: Modules): Promise<void> {
+  const starts = await Promise.allSettled(consumers.map((consumer) => consumer.start()));
+  for (const start of starts) {
+    if (start.status === 'rejected') log.warn({ err: start.reason as unknown }, 'a consumer of the log did not start');
+  }
 }
 
 function openDb(folder: string, config: Config, log: Logger): Database {

@@ -30,6 +30,7 @@ import { roomDiscoveryRoutes } from './clientapi/routes/room-discovery.ts';
 import { roomCreateRoutes, roomUpgradeRoutes } from './clientapi/routes/rooms-create.ts';
 import { roomSendRoutes } from './clientapi/routes/rooms-send.ts';
 import { roomStateRoutes } from './clientapi/routes/rooms-state.ts';
+import { searchRoutes } from './clientapi/routes/search.ts';
 import { sessionRoutes } from './clientapi/routes/session.ts';
 import { syncRoutes, syncSockets } from './clientapi/routes/sync.ts';
 import { thirdPartyRoutes } from './clientapi/routes/third-party.ts';
@@ -114,6 +115,7 @@ function readingRoutes({ db, rooms, perform, sync, users, clock }: Modules): Rou
     ...threadsRoutes(parts),
     ...timestampToEventRoutes(parts),
     ...initialSyncRoutes({ ...parts, isPublished }),
+    ...searchRoutes({ ...parts, searchIndex: sync.searchIndex }),
     ...eventsRoutes({ ...parts, eventStream: sync.eventStream }),
   ];
 }

@@ -1,3 +1,4 @@
-/** Bus: the output log, inline projections and wake-ups. */
+/** Bus: the output log, inline projections, wake-ups, lagging consumers. */
 export { Bus, type Logged, type Projection } from './bus.ts';
+export { LaggingConsumer, type Consumer } from './consumer.ts';
 export type * from './topics.ts';

@@ -51,6 +51,15 @@ export interface RedactedEntry {
   readonly redaction: EventNid;
 }
 
+/** Events of a room up to a place in its order were deleted; look-ups of what is gone find nothing. */
+export interface PurgedEntry {
+  readonly topic: 'room.purged';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+  /** A slot; everything behind it is untouched. */
+  readonly upTo: number;
+}
+
 /** Account data of a user changed; `roomId` null: global. A deletion is a change too. */
 export interface AccountDataEntry {
   readonly topic: 'user.account_data';
@@ -121,6 +130,7 @@ export type StoredEntry =
   | RoomStateEntry
   | MembershipEntry
   | RedactedEntry
+  | PurgedEntry
   | AccountDataEntry
   | ReceiptEntry
   | CountsEntry

@@ -136,6 +136,8 @@ export interface RoomReader {
     upTo: Place | Position,
     limit: number,
   ): StoredEvent[];
+  /** Events that have a place, in the order of their numbers, behind one of them: for tables that are made anew. */
+  eventsAfter(snapshot: Snapshot, after: EventNid, limit: number): StoredEvent[];
   /** A prev event of this one is not stored: events may be missing before it in the room's order. */
   isBehindGap(snapshot: Snapshot, event: StoredEvent): boolean;
   /** The highest slot of the room, and rooms changed after a Position (newest first). */

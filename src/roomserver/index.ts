@@ -20,6 +20,7 @@ export {
   type ClientView,
   type ClientViewOptions,
 } from './query/client-event.ts';
+export { latestEditOf } from './query/edits.ts';
 export { type Hierarchy, type HierarchyRequest, readHierarchy } from './query/hierarchy.ts';
 export { mayDiscover } from './query/join-conditions.ts';
 export { type PublicRoomsRequest, readPublicRooms } from './query/public-rooms.ts';

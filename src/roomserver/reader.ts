@@ -124,11 +124,14 @@ function stateReader(
 function timelineReader({
   events,
   rooms,
-}: Stores): Part<'timelineBackward' | 'timelineForward' | 'isBehindGap' | 'lastPosition' | 'roomsChangedSince'> {
+}: Stores): Part<
+  'timelineBackward' | 'timelineForward' | 'eventsAfter' | 'isBehindGap' | 'lastPosition' | 'roomsChangedSince'
+> {
   return {
     timelineBackward: (snapshot, room, upTo, after, limit) =>
       events.timelineBackward(snapshot, room, upTo, after, limit),
     timelineForward: (snapshot, room, after, upTo, limit) => events.timelineForward(snapshot, room, after, upTo, limit),
+    eventsAfter: (snapshot, after, limit) => events.placedAfter(snapshot, after, limit),
     isBehindGap: (snapshot, event) => rooms.isBehindGap(snapshot, event.nid),
     lastPosition: (snapshot, room) => rooms.head(snapshot, room).last_position,
     roomsChangedSince: (snapshot, since) => rooms.changedSince(snapshot, since),

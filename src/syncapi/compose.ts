@@ -34,6 +34,7 @@ const askedAbout: Readonly<Record<Topic, readonly Item[]>> = {
   'device.key_counts': keyCountItems,
   'user.counts': [],
   'event.redacted': [],
+  'room.purged': [],
   'user.profile': [],
 };
 

@@ -1,10 +1,10 @@
 /** `GET /rooms/{roomId}/context/{eventId}` (C-S API v1.19 §Event Context): the events around one, and the state there. */
 import { matrixError } from '../matrix/errors.ts';
-import type { EventFilter } from '../matrix/filters.ts';
+import { type EventFilter, emptyEventFilter } from '../matrix/filters.ts';
 import type { Place, StoredEvent } from '../roomserver/index.ts';
 import { admitsAny, admitsEvent } from './event-admission.ts';
 import { membersOfSenders } from './members-of-senders.ts';
-import { type Direction, type Page, readPage } from './page.ts';
+import { type Direction, readPage } from './page.ts';
 import { cutBefore, tokenAfter, tokenBefore } from './place-token.ts';
 import { type Asker, type ReadParts, type RoomRead, readRoom, writeEvents } from './room-read.ts';
 
@@ -24,8 +24,8 @@ export function readContext(parts: ReadParts, asker: Asker, request: ContextRequ
     const { event, place } = visibleEvent(read, request.eventId);
     const limit = Math.min(request.limit ?? filter.limit ?? limits.default, limits.max);
     const half = Math.floor(limit / 2);
-    const before = (await around(read, filter, 'b', place, half)).events;
-    const after = (await around(read, filter, 'f', place, limit - half)).events;
+    const before = await around(read, 'b', place, half, filter);
+    const after = await around(read, 'f', place, limit - half, filter);
     const last = after.at(-1) ?? event;
     const state = stateAround(read, filter, [event, ...before, ...after], last);
     return (
@@ -46,16 +46,18 @@ export function visibleEvent(read: RoomRead, eventId: string): { readonly event:
   throw matrixError.notFound('Event not found.');
 }
 
-async function around(
+/** The events next to a place that the user may see, the nearest first. */
+export async function around(
   read: RoomRead,
-  filter: EventFilter,
   direction: Direction,
   place: Place,
   limit: number,
-): Promise<Page> {
-  if (limit === 0 || !admitsAny(filter, read.roomId)) return { events: [], next: undefined };
+  filter: EventFilter = emptyEventFilter,
+): Promise<readonly StoredEvent[]> {
+  if (limit === 0 || !admitsAny(filter, read.roomId)) return [];
   const from = direction === 'b' ? cutBefore(place) : place;
-  return readPage(read, { direction, from, limit, admits: (event) => admitsEvent(read, filter, event) }, '');
+  const admits = (event: StoredEvent): boolean => admitsEvent(read, filter, event);
+  return (await readPage(read, { direction, from, limit, admits }, '')).events;
 }
 
 /** "The state of the room at the last event returned", as far as the filter admits it. */

@@ -95,6 +95,7 @@ function isStreamed({ topic }: Entry): boolean {
       return true;
     case 'room.state':
     case 'event.redacted':
+    case 'room.purged':
     case 'user.counts':
     case 'user.device_list':
     case 'user.profile':

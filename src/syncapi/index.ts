@@ -2,12 +2,13 @@
  * Syncapi: /sync in three modes over one integer token, and paging through rooms with the same tokens. Builds the notifier,
  * the engine and the older event stream over the modules below it.
  */
-import type { Bus } from '../bus/index.ts';
+import { type Bus, LaggingConsumer } from '../bus/index.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import { EventStream } from './event-stream.ts';
+import { searchConsumer } from './search/indexer.ts';
 import { LazyMembers } from './lazy-members.ts';
 import { Notifier } from './notifier.ts';
 import type { Counts, PushRuleSource, UserData } from './sources.ts';
@@ -23,6 +24,7 @@ export { parseCut, positionBefore } from './place-token.ts';
 export { readRelations, type RelationsRequest } from './relations.ts';
 export type { Asker, ReadParts } from './room-read.ts';
 export { rebuildThreadEvents, verifyThreadEvents } from './thread-events.ts';
+export { readSearch, type GroupKey, type SearchRequest } from './search/search.ts';
 export { readThreads, type ThreadsRequest } from './threads.ts';
 export { readEventAtTime, type TimestampRequest } from './timestamp.ts';
 export type { StateAfterName, SyncRequest } from './request.ts';
@@ -38,6 +40,8 @@ export interface SyncApi {
   readonly notifier: Notifier;
   readonly userData: UserData;
   readonly eventStream: EventStream;
+  /** Keeps the search index; `start()` takes up what a crash left undone. */
+  readonly searchIndex: LaggingConsumer;
 }
 
 export interface SyncApiParts {
@@ -55,6 +59,9 @@ export interface SyncApiParts {
   };
 }
 
+/** Words of new messages are indexed in batches; who searches does not wait for the next one. */
+const searchLagMs = 1000;
+
 /** Builds the module and adds its projection to the bus. */
 export function createSyncApi({ db, bus, rooms, userData, push, clock, log, config }: SyncApiParts): SyncApi {
   bus.addProjection(threadEventsProjection(rooms));
@@ -66,5 +73,6 @@ export function createSyncApi({ db, bus, rooms, userData, push, clock, log, conf
     ...{ notifier, lazyMembers, clock, log, linearMaxEntries, timelineLimit },
   });
   const eventStream = new EventStream({ db, bus, rooms, userData, clock });
-  return { engine, notifier, userData, eventStream };
+  const searchIndex = new LaggingConsumer({ db, bus, clock, log, consumer: searchConsumer(rooms), lagMs: searchLagMs });
+  return { engine, notifier, userData, eventStream, searchIndex };
 }

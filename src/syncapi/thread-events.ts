@@ -72,6 +72,7 @@ function entersTimeline(entry: StoredEntry): entry is RoomEventEntry {
     case 'room.state':
     case 'room.membership':
     case 'event.redacted':
+    case 'room.purged':
     case 'room.receipt':
     case 'user.account_data':
     case 'user.counts':

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Entry } from '../../src/bus/index.ts';
 import type { Config } from '../../src/config/index.ts';
 import type { ServerName } from '../../src/matrix/ids.ts';
-import { buildModules, type Modules } from '../../src/modules.ts';
+import { buildModules, startConsumers, type Modules } from '../../src/modules.ts';
 import { allRoutes, allSockets } from '../../src/routes.ts';
 import type { Database } from '../../src/storage/index.ts';
 import type { UserApi } from '../../src/userapi/index.ts';
@@ -65,6 +65,7 @@ export async function startUserServer(
   const entries: Entry[] = [];
   bus.addListener((batch) => void entries.push(...batch.map(({ entry }) => entry)));
   await users.memberEvents.resume();
+  await startConsumers(modules);
   const { authenticator } = users;
   const { rateLimits } = whole;
   const sockets = allSockets(modules);

@@ -107,6 +107,10 @@ const timeline = (order: 'ASC' | 'DESC') =>
   );
 export const selectBackward = timeline('DESC');
 export const selectForward = timeline('ASC');
+export const selectPlacedAfter = sql<[after: number, limit: number], StoredRow>(
+  `SELECT ${storedColumns} FROM room_events e JOIN room_event_json j ON j.nid = e.nid
+   WHERE e.nid > ? AND e.slot IS NOT NULL ORDER BY e.nid LIMIT ?`,
+);
 export const insertEvent = sql<SqlValue[]>(
   `INSERT INTO room_events (nid, event_id, room, type, state_key, sender, ts, depth, flags, membership, snapshot,
      state_after, redacted_by, slot, live, auth, prev) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, 0, ?, ?, ?, ?)`,

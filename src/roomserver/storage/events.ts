@@ -159,6 +159,11 @@ export class EventStore {
     return found.map((row) => this.#storedOf(snapshot, row));
   }
 
+  /** Events that have a place, in the order of their numbers. */
+  placedAfter(snapshot: Snapshot, after: EventNid, limit: number): StoredEvent[] {
+    return snapshot.all(rows.selectPlacedAfter, after, limit).map((row) => this.#storedOf(snapshot, row));
+  }
+
   /** A number for an event that is about to be stored. */
   newNid(): EventNid {
     return this.#counter.next() as EventNid;

@@ -61,6 +61,8 @@ function linear(pass: Pass, entry: Entry): boolean {
     case 'user.counts':
     // What a redaction hides is told by the redaction itself, a timeline event.
     case 'event.redacted':
+    // What is deleted is not told: clients keep what they have.
+    case 'room.purged':
     case 'user.presence':
     case 'device.to_device':
     case 'user.device_list':
