@@ -6,7 +6,7 @@ import { createUserApi, type UserApi } from '../../src/userapi/index.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import type { Composed } from '../../src/syncapi/compose.ts';
 import { createSyncApi, parseSyncToken, type SyncApi, type SyncRequest } from '../../src/syncapi/index.ts';
-import type { Room } from '../../src/roomserver/index.ts';
+import type { Room, RoomReader } from '../../src/roomserver/index.ts';
 import type { Tx } from '../../src/storage/index.ts';
 import { createLogger } from '../../src/util/log.ts';
 import { FakeClock } from './fake-clock.ts';
@@ -97,6 +97,18 @@ export interface TestSyncOptions {
   readonly linearMaxEntries?: number;
   /** A server whose files are taken as they are now, as if its process had been killed. */
   readonly killed?: TestSync;
+  /** Called for every look-up of /sync in the roomserver. */
+  readonly onRead?: () => void;
+}
+
+/** The same reader, telling of each call. */
+function watched(core: RoomReader, onRead: () => void): RoomReader {
+  return new Proxy(core, {
+    get: (target, name, receiver) => {
+      onRead();
+      return Reflect.get(target, name, receiver) as unknown;
+    },
+  });
 }
 
 export function openTestSync(options: TestSyncOptions = {}): TestSync {
@@ -109,7 +121,8 @@ export function openTestSync(options: TestSyncOptions = {}): TestSync {
   const isLocal = (id: string): boolean => id.endsWith(`:${serverName}`);
   const push = createPush({ db, bus, rooms: core, markers: users.receipts, isLocal });
   const api = createSyncApi({
-    ...{ db, bus, rooms: core, clock },
+    ...{ db, bus, clock },
+    rooms: options.onRead === undefined ? core : watched(core, options.onRead),
     userData: users.syncData,
     push,
     log: createLogger({ level: 'info', format: 'json', write: (line) => void lines.push(line) }),
