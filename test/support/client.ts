@@ -1,5 +1,6 @@
 /** A small client for tests that speak to a real server over HTTP. */
 import { Agent, request } from 'node:http';
+import { checkReply } from './reply-check.ts';
 
 export interface Answer {
   readonly status: number;
@@ -18,6 +19,8 @@ export class Client {
   readonly #base: URL;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1000 });
   readonly #session: Session | undefined;
+  /** Whether each reply is held against the specification; a bench leaves it out. */
+  checks = true;
 
   constructor(baseUrl: string, session?: Session) {
     this.#base = new URL(baseUrl);
@@ -49,7 +52,10 @@ export class Client {
           incoming.on('end', () => {
             if (!incoming.complete) return reject(new Error('the answer broke off'));
             const answer = Buffer.concat(chunks).toString();
-            resolve({ status: incoming.statusCode ?? 0, body: JSON.parse(answer) as Record<string, unknown> });
+            const status = incoming.statusCode ?? 0;
+            const parsed = JSON.parse(answer) as Record<string, unknown>;
+            if (this.checks) checkReply(method, path, status, parsed);
+            resolve({ status, body: parsed });
           });
         },
       );

@@ -17,6 +17,7 @@ import { matrixError } from '../../src/matrix/errors.ts';
 import type { UserId } from '../../src/matrix/ids.ts';
 import { openDatabase, type Database } from '../../src/storage/index.ts';
 import { systemClock, type Clock } from '../../src/util/clock.ts';
+import { checkReply } from './reply-check.ts';
 import { createLogger, type Logger } from '../../src/util/log.ts';
 import { LoopWatch } from '../../src/util/loop-watch.ts';
 
@@ -165,7 +166,9 @@ export class TestClient {
       ...(signal === undefined ? {} : { signal }),
     });
     const text = await response.text();
-    return { status: response.status, headers: response.headers, text, json: parse(text) };
+    const json = parse(text);
+    if (json !== undefined) checkReply(method, path, response.status, json);
+    return { status: response.status, headers: response.headers, text, json };
   }
 
   get(path: string, token?: string): Promise<TestResponse> {

@@ -1,0 +1,101 @@
+/** The specification's operations against the rows that are served (DESIGN §9). */
+import { rmSync } from 'node:fs';
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { loadConfig } from '../../src/config/index.ts';
+import type { Route } from '../../src/http/index.ts';
+import { buildModules } from '../../src/modules.ts';
+import { allRoutes } from '../../src/routes.ts';
+import { systemClock } from '../../src/util/clock.ts';
+import { Lifecycle } from '../../src/util/lifecycle.ts';
+import { createLogger } from '../../src/util/log.ts';
+import { operations, type Operation } from '../support/reply-check.ts';
+import { temporaryFolder } from '../support/server-process.ts';
+
+const folder = temporaryFolder();
+const lifecycle = new Lifecycle(createLogger({ level: 'silent', format: 'json' }));
+let rows: Map<string, Route>;
+const shape = (path: string): string => path.replaceAll(/:[A-Za-z]+/g, '{}').replaceAll(/\{[^}]*\}/g, '{}');
+
+beforeAll(() => {
+  const loaded = loadConfig({ env: {}, sets: [`data_dir=${folder}`] });
+  if (!loaded.ok) throw new Error('the default configuration does not load');
+  const log = createLogger({ level: 'silent', format: 'json' });
+  const routes = allRoutes(buildModules(loaded.value, systemClock, log, lifecycle));
+  rows = new Map(
+    routes.flatMap((row) => [row.path, ...row.aliases].map((path) => [`${row.method} ${shape(path)}`, row])),
+  );
+});
+afterAll(async () => {
+  await lifecycle.stop();
+  rmSync(folder, { recursive: true, force: true });
+});
+
+/** Whether a row is open, to whom, and limited. A token that may be left out is looked at or not: both are open. */
+const told = (row: Route): Declared => ({
+  isOpen: row.auth === 'none' || row.auth === 'optional',
+  guests: row.auth === 'guest',
+  rateLimited: row.rate !== 'none',
+});
+
+interface Declared {
+  readonly isOpen: boolean;
+  readonly guests: boolean;
+  readonly rateLimited: boolean;
+}
+
+const declared = ({ auth, guest, rateLimited }: Operation): Declared => {
+  const isOpen = auth === 'none' || auth === 'access_token(optional)';
+  // Guests may set their display name: the row is open to them, and its handler refuses the other fields.
+  return { isOpen, guests: !isOpen && (guest === 'yes' || guest === 'displayname only'), rateLimited };
+};
+
+const client = operations.filter(({ api }) => api === 'cs');
+
+/**
+ * Limited here though the specification does not say so: who sends events, messages to devices or keys without a limit
+ * could fill every disk in the room.
+ */
+const limitedToo =
+  /\/(send|redact|state|sendToDevice|kick|ban|unban|upgrade|createRoom|keys|profile|directory|pushers|search)\b/;
+
+/** Not served yet. This list may only shrink. */
+const later: ReadonlySet<string> = new Set([
+  'GET /.well-known/matrix/client',
+  'GET /.well-known/matrix/policy_server',
+  'GET /.well-known/matrix/support',
+  'POST /_matrix/client/v1/appservice/{appserviceId}/ping',
+  'GET /_matrix/client/v1/auth_metadata',
+  'POST /_matrix/client/v3/account/3pid',
+  'POST /_matrix/client/v3/account/3pid/add',
+  'POST /_matrix/client/v3/account/3pid/bind',
+  'POST /_matrix/client/v3/account/3pid/delete',
+  'POST /_matrix/client/v3/account/3pid/email/requestToken',
+  'POST /_matrix/client/v3/account/3pid/msisdn/requestToken',
+  'POST /_matrix/client/v3/account/3pid/unbind',
+  'POST /_matrix/client/v3/account/password/email/requestToken',
+  'POST /_matrix/client/v3/account/password/msisdn/requestToken',
+  'PUT /_matrix/client/v3/directory/list/appservice/{networkId}/{roomId}',
+  'GET /_matrix/client/v3/login/sso/redirect',
+  'GET /_matrix/client/v3/login/sso/redirect/{idpId}',
+  'GET /_matrix/client/v3/notifications',
+  'GET /_matrix/client/v3/pushers',
+  'POST /_matrix/client/v3/pushers/set',
+  'POST /_matrix/client/v3/register/email/requestToken',
+  'POST /_matrix/client/v3/register/msisdn/requestToken',
+  'POST /_matrix/client/v3/search',
+  'POST /_matrix/client/v3/user_directory/search',
+]);
+
+describe('every operation of the Client-Server API is served as declared', () => {
+  test.each(client.map((operation) => [`${operation.method} ${operation.path}`, operation] as const))(
+    '%s',
+    (name, operation) => {
+      const row = rows.get(shape(name));
+      if (row === undefined) return expect(later).toContain(name);
+      expect(later).not.toContain(name);
+      const wanted = declared(operation);
+      const rateLimited = wanted.rateLimited || (limitedToo.test(operation.path) && row.rate !== 'none');
+      expect(told(row)).toEqual({ ...wanted, rateLimited });
+    },
+  );
+});

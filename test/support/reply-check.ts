@@ -1,0 +1,73 @@
+/**
+ * Holds replies against the specification's own response schemas (test/golden/operations.json): every test client calls
+ * `checkReply`, so each reply that any test asks for is validated.
+ */
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { ValidateFunction } from 'ajv';
+import { Ajv2020 } from 'ajv/dist/2020.js';
+
+export interface Operation {
+  readonly api: 'cs' | 'ss';
+  readonly method: string;
+  /** With `{name}` parameters. */
+  readonly path: string;
+  readonly auth: string;
+  readonly guest: string;
+  readonly rateLimited: boolean;
+  readonly deprecated: boolean;
+  /** By status. */
+  readonly responses: Readonly<Record<string, object>>;
+}
+
+const golden = JSON.parse(readFileSync(join(import.meta.dirname, '../golden/operations.json'), 'utf8')) as {
+  readonly operations: readonly Operation[];
+  readonly $defs: object;
+};
+
+/** Every operation of the client-server and server-server APIs. */
+export const operations: readonly Operation[] = golden.operations;
+
+interface Matched {
+  readonly operation: Operation;
+  readonly pattern: RegExp;
+  readonly validators: Map<string, ValidateFunction>;
+}
+
+const matchers: readonly Matched[] = operations.map((operation) => ({
+  operation,
+  pattern: new RegExp(`^${operation.path.replaceAll(/[.]/g, '\\.').replaceAll(/\{[^}]+\}/g, '[^/]+')}/?$`),
+  validators: new Map(),
+}));
+
+/** Where the schemas say less than the specification's text. */
+const exceptions: ReadonlySet<string> = new Set([
+  // The stream carries ephemeral events too, which have neither id nor sender.
+  'GET /_matrix/client/v3/events',
+  // Clients may bring an algorithm of their own.
+  'GET /_matrix/client/v3/room_keys/version',
+  'GET /_matrix/client/v3/room_keys/version/{version}',
+]);
+
+let ajv: Ajv2020 | undefined;
+
+/** @throws Error naming every fault when the reply is not what the specification says */
+export function checkReply(method: string, path: string, status: number, body: unknown): void {
+  const [plain = ''] = path.split('?');
+  const stable = plain.replace(/^\/_matrix\/(client|media)\/r0\//, '/_matrix/$1/v3/');
+  const matched = matchers.find(({ operation, pattern }) => operation.method === method && pattern.test(stable));
+  const schema = matched?.operation.responses[String(status)];
+  if (matched === undefined || schema === undefined) return;
+  if (exceptions.has(`${method} ${matched.operation.path}`)) return;
+  let validate = matched.validators.get(String(status));
+  if (validate === undefined) {
+    ajv ??= new Ajv2020({ strict: false, validateFormats: false, allErrors: true });
+    validate = ajv.compile({ ...schema, $defs: golden.$defs });
+    matched.validators.set(String(status), validate);
+  }
+  if (validate(body)) return;
+  const faults = (validate.errors ?? []).slice(0, 8).map((fault) => `${fault.instancePath} ${fault.message ?? ''}`);
+  throw new Error(
+    `${method} ${plain} ${status} is not as specified: ${faults.join('; ')}\n${JSON.stringify(body)?.slice(0, 600)}`,
+  );
+}
