@@ -84,7 +84,7 @@ export async function startUserServer(
   return {
     url: server.url,
     client: server.client,
-    stop: server.stop,
+    stop: (graceMs) => server.stop(graceMs),
     users,
     modules,
     clock,

@@ -24,7 +24,7 @@ const item = (path: string, read: (pass: Pass, deviceId: string) => unknown): It
   *compose(pass: Pass): Compose<Part | undefined> {
     const { deviceId, shown } = pass.request;
     if (deviceId === undefined) return undefined;
-    if (pass.keyCounts) shown.key(`user:${pass.user}`);
+    shown.key(`user:${pass.user}`);
     return { text: JSON.stringify(read(pass, deviceId)), notable: pass.keyCounts };
   },
 });
