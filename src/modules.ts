@@ -4,7 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
-import { Bus, type LaggingConsumer } from './bus/index.ts';
+import { Bus, LaggingConsumer } from './bus/index.ts';
 import type { Config } from './config/index.ts';
 import { loadSigningKey } from './fedclient/index.ts';
 import { Metrics, RateLimiter } from './http/index.ts';
@@ -35,9 +35,14 @@ export interface Modules {
   readonly push: Push;
   readonly perform: Perform;
   readonly sync: SyncApi;
+  /** Keeps the index of the user directory. */
+  readonly directoryIndex: LaggingConsumer;
   /** What follows the log at its own pace. */
   readonly consumers: readonly LaggingConsumer[];
 }
+
+/** New members and names are taken into the directory in batches; who searches does not wait for the next one. */
+const directoryLagMs = 2000;
 
 /** Opens the database of the data folder and builds every module over it; `lifecycle` learns how to stop them. */
 export function buildModules(config: Config, clock: Clock, log: Logger, lifecycle: Lifecycle): Modules {
@@ -76,7 +81,8 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   });
   const { syncData: userData } = users;
   const sync = createSyncApi({ db, bus, rooms, userData, push, clock, log, config: config.sync });
-  const consumers = [sync.searchIndex];
+  const directoryIndex = new LaggingConsumer({ db, bus, clock, log, consumer: users.directory, lagMs: directoryLagMs });
+  const consumers = [sync.searchIndex, directoryIndex];
   for (const consumer of consumers) {
     lifecycle.onStop(`consumer ${consumer.name}`, () => consumer.close());
     metrics.add(consumer.measures);
@@ -85,7 +91,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
     ...{ config, serverName, clock, log, metrics, limiter, db, bus, rooms },
-    ...{ users, media, push, perform, sync, consumers },
+    ...{ users, media, push, perform, sync, directoryIndex, consumers },
   };
 }
 

@@ -38,6 +38,7 @@ import { threadsRoutes } from './clientapi/routes/threads.ts';
 import { timestampToEventRoutes } from './clientapi/routes/timestamp-to-event.ts';
 import { toDeviceRoutes } from './clientapi/routes/to-device.ts';
 import { typingRoutes } from './clientapi/routes/typing.ts';
+import { userDirectoryRoutes } from './clientapi/routes/user-directory.ts';
 import { versionRoutes } from './clientapi/routes/versions.ts';
 import { voipRoutes } from './clientapi/routes/voip.ts';
 import type { RoomNid } from './bus/index.ts';
@@ -92,9 +93,10 @@ function administratorRoutes({ config, db, rooms, users, serverName, clock, log 
 }
 
 /** How users find rooms, each other, and help. */
-function discoveryRoutes({ config, db, rooms, perform, users, serverName, clock }: Modules): Route[] {
+function discoveryRoutes({ config, db, rooms, perform, users, directoryIndex, serverName, clock }: Modules): Route[] {
   return [
     ...roomDiscoveryRoutes({ db, rooms, perform, serverName, isListOpen: config.rooms.publicListWithoutToken }),
+    ...userDirectoryRoutes({ db, directory: users.directory, directoryIndex }),
     ...mutualRoomsRoutes({ db, rooms }),
     ...reportRoutes({ db, rooms, ...users }),
     ...openIdRoutes({ db, serverName, ...users }),

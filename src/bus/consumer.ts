@@ -20,6 +20,8 @@ export interface Consumer {
   keyOf(entry: StoredEntry): string | undefined;
   /** Applies an entry; one that was applied before changes nothing. */
   apply(tx: Tx, entry: StoredEntry, position: Position): void;
+  /** Does a part of what entries left over, which is too much for one transaction; true while there is more. */
+  continue?(tx: Tx): boolean;
   /** Empties the tables. */
   clear(tx: Tx): void;
   /** Makes a part of the tables from the other ones, from `cursor` (0: the start) on; returns where the next part begins. */
@@ -185,7 +187,7 @@ export class LaggingConsumer {
   async #applyBatch(limit: number): Promise<boolean> {
     const { db, consumer } = this.#options;
     const wanted = this.#wanted;
-    const { last, applied, parked } = await db.write((tx) => {
+    const { last, applied, parked, more } = await db.write((tx) => {
       const started = performance.now();
       const keys: string[] = [];
       let done = 0;
@@ -196,12 +198,13 @@ export class LaggingConsumer {
         if (performance.now() - started > batchBudgetMs) break;
       }
       if (end !== undefined) tx.run(updatePosition, end.position, consumer.name);
-      return { last: end?.position, applied: done, parked: keys };
+      const more = end === undefined && consumer.continue?.(tx) === true;
+      return { last: end?.position, applied: done, parked: keys, more };
     });
     if (last === undefined) {
       // Nothing in the log above the position: unless more came meanwhile, what was told of is applied.
       if (this.#wanted === wanted) this.#wanted = this.#position;
-      return this.#wanted !== this.#position;
+      return more || this.#wanted !== this.#position;
     }
     for (const key of parked) this.#countParked(key, 1);
     this.#position = last as Position;

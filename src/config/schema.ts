@@ -294,6 +294,14 @@ export const schema = {
       }),
     ),
   }),
+  user_directory: section('Searching for people.', {
+    search_all_users: flag({
+      doc:
+        'Whether everyone finds every user of this server. Otherwise people find who shares a room with them, and who ' +
+        'is in a room that anybody may join or read.',
+      default: false,
+    }),
+  }),
   turn: section('TURN servers, which carry calls between people who cannot reach each other directly.', {
     uris: list(text({ doc: '', accepts: 'a turn: or turns: address', check: (value) => /^turns?:\S+$/.test(value) }), {
       doc: 'Their addresses, such as turn:turn.example.org?transport=udp. Without any, clients are given none.',

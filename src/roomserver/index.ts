@@ -22,7 +22,7 @@ export {
 } from './query/client-event.ts';
 export { latestEditOf } from './query/edits.ts';
 export { type Hierarchy, type HierarchyRequest, readHierarchy } from './query/hierarchy.ts';
-export { mayDiscover } from './query/join-conditions.ts';
+export { joinRuleIn, mayDiscover } from './query/join-conditions.ts';
 export { type PublicRoomsRequest, readPublicRooms } from './query/public-rooms.ts';
 export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
 export { eventsByTime } from './query/by-time.ts';

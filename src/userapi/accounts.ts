@@ -2,6 +2,7 @@
  * Accounts of this server: who exists, passwords, rights and states (C-S API v1.19 §Account registration, §Account
  * moderation). A deactivated account keeps its row, so that its id is never given to somebody else.
  */
+import type { Bus } from '../bus/index.ts';
 import type { ServerName, UserId } from '../matrix/ids.ts';
 import { formatUserId, isValidLocalpartForRegistration, parseUserId, serverNameOf } from '../matrix/ids.ts';
 import { matrixError } from '../matrix/errors.ts';
@@ -48,6 +49,9 @@ const selectAccount = sql<[userId: string], AccountRow>(
   `SELECT kind, is_admin, password_hash, user_type, created_at, deactivated_at, erased, locked, suspended
    FROM userapi_accounts WHERE user_id = ?`,
 );
+const selectPage = sql<[limit: number, offset: number], { user_id: UserId }>(
+  'SELECT user_id FROM userapi_accounts ORDER BY user_id LIMIT ? OFFSET ?',
+);
 const selectErased = sql<[userId: string], { erased: number }>('SELECT erased FROM userapi_accounts WHERE user_id = ?');
 const insertAccount = sql<
   [userId: string, kind: string, isAdmin: number, hash: string | null, userType: string | null, now: number]
@@ -88,11 +92,13 @@ const updateType = sql<[userType: string | null, userId: string]>(
 const deleteThreepids = sql<[userId: string]>('DELETE FROM userapi_threepids WHERE user_id = ?');
 
 export class Accounts {
+  readonly #bus: Bus;
   readonly #serverName: ServerName;
   readonly #clock: Clock;
   readonly #onChange: (() => void)[] = [];
 
-  constructor(serverName: ServerName, clock: Clock) {
+  constructor(bus: Bus, serverName: ServerName, clock: Clock) {
+    this.#bus = bus;
     this.#serverName = serverName;
     this.#clock = clock;
   }
@@ -118,6 +124,11 @@ export class Accounts {
       locked: row.locked === 1,
       suspended: row.suspended === 1,
     };
+  }
+
+  /** Ids of all accounts in their order, deactivated ones included, behind the first `offset`. */
+  page(snapshot: Snapshot, offset: number, limit: number): UserId[] {
+    return snapshot.all(selectPage, limit, offset).map(({ user_id: userId }) => userId);
   }
 
   /** True for users of this server, whether or not they exist. */
@@ -174,7 +185,8 @@ export class Accounts {
     const { userId, kind = 'user', isAdmin = false, passwordHash, userType } = account;
     if (tx.get(selectAccount, userId) !== undefined) throw matrixError.userInUse();
     tx.run(insertAccount, userId, kind, isAdmin ? 1 : 0, passwordHash ?? null, userType ?? null, this.#clock.now());
-    tx.touch(`user:${userId}`);
+    // Whoever keeps an eye on profiles learns of the user.
+    this.#bus.append(tx, { topic: 'user.profile', user: userId });
   }
 
   setPassword(tx: Tx, userId: UserId, hash: string): void {
@@ -235,6 +247,7 @@ export class Accounts {
     tx.run(updateDeactivated, this.#clock.now(), erase ? 1 : 0, userId);
     tx.run(deleteThreepids, userId);
     this.#changed(tx, userId);
+    this.#bus.append(tx, { topic: 'user.profile', user: userId });
   }
 
   #changed(tx: Tx, userId: UserId): void {

@@ -13,6 +13,7 @@ import { CrossSigning } from './cross-signing.ts';
 import { DehydratedDevices } from './dehydrated.ts';
 import { DeviceLists } from './device-lists.ts';
 import { Devices } from './devices.ts';
+import { UserDirectory } from './directory.ts';
 import { Filters } from './filters.ts';
 import { KeyBackups } from './key-backup.ts';
 import { DeviceKeys, Signatures } from './keys.ts';
@@ -43,6 +44,7 @@ export { deactivate } from './deactivation.ts';
 export type { DehydratedDevices, DehydratedUpload } from './dehydrated.ts';
 export type { DeviceLists } from './device-lists.ts';
 export type { Device, Devices } from './devices.ts';
+export type { UserDirectory } from './directory.ts';
 export type { Filters } from './filters.ts';
 export type { BackedUpKey, KeyBackups, KeysByRoom, KeyScope } from './key-backup.ts';
 export type { DeviceKeys } from './keys.ts';
@@ -77,6 +79,7 @@ export interface UserApi {
   readonly devices: Devices;
   readonly accountData: AccountData;
   readonly profiles: Profiles;
+  readonly directory: UserDirectory;
   readonly openIdTokens: OpenIdTokens;
   readonly reports: Reports;
   readonly rateOverrides: RateOverrides;
@@ -102,14 +105,14 @@ export interface UserApiParts {
   readonly db: Database;
   readonly bus: Bus;
   readonly rooms: RoomReader & RoomWriter;
-  readonly config: Pick<Config, 'registration' | 'passwords' | 'presence' | 'sessions'>;
+  readonly config: Pick<Config, 'registration' | 'passwords' | 'presence' | 'sessions' | 'userDirectory'>;
   readonly serverName: ServerName;
   readonly clock: Clock;
 }
 
 /** Builds the module and adds its projections to the bus; `memberEvents.resume()` takes up what a crash left undone. */
 export function createUserApi({ db, bus, rooms, config, serverName, clock }: UserApiParts): UserApi {
-  const accounts = new Accounts(serverName, clock);
+  const accounts = new Accounts(bus, serverName, clock);
   const passwords = new Passwords(config.passwords);
   const tokens = new Tokens(clock, config.sessions.accessTokenLifetime);
   const devices = new Devices(db, clock, tokens);
@@ -124,6 +127,8 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
 
   const accountData = new AccountData(bus);
   const profiles = new Profiles(bus);
+  const { searchAllUsers: showsEveryone } = config.userDirectory;
+  const directory = new UserDirectory({ rooms, accounts, profiles, showsEveryone });
   const openIdTokens = new OpenIdTokens(clock);
   const reports = new Reports(clock);
   const rateOverrides = new RateOverrides();
@@ -163,6 +168,7 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
       rateOverrides,
       accountData,
       profiles,
+      directory,
       filters,
       memberEvents,
       deviceKeys,

@@ -15,7 +15,7 @@ import {
   type StoredEvent,
 } from '../../roomserver/index.ts';
 import { sql, type Snapshot, type SqlValue, type Tx } from '../../storage/index.ts';
-import { indexedWords, roomWord } from './words.ts';
+import { indexedWords } from '../../util/words.ts';
 
 const insertText = sql<[nid: number, body: string, name: string, topic: string, room: string]>(
   'INSERT INTO search_text (rowid, body, name, topic, room) VALUES (?, ?, ?, ?, ?)',
@@ -33,6 +33,9 @@ const selectPurged = sql<[room: number, upTo: number], { nid: EventNid }>(
 );
 const clearText = sql<[]>("INSERT INTO search_text (search_text) VALUES ('delete-all')");
 const clearEvents = sql<[]>('DELETE FROM search_events');
+
+/** The word that stands for a room in the index. */
+export const roomWord = (room: number): string => `r${room}`;
 
 /** Events looked at in one step of a rebuild. */
 const rebuildStep = 500;

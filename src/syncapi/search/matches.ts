@@ -8,7 +8,8 @@ import { sql, type Position, type Snapshot } from '../../storage/index.ts';
 import type { Slice } from '../../util/slice.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { type Admission, admitsAny, admitsEvent } from '../event-admission.ts';
-import { parseSearchTerm, roomWord } from './words.ts';
+import { parseSearchTerm } from '../../util/words.ts';
+import { roomWord } from './indexer.ts';
 
 export type SearchKey = 'content.body' | 'content.name' | 'content.topic';
 

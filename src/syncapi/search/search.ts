@@ -12,7 +12,7 @@ import { around } from '../context.ts';
 import { tokenAfter, tokenBefore } from '../place-token.ts';
 import { type Asker, type ReadParts, type RoomRead, openRoom, writeEvents } from '../room-read.ts';
 import { type Match, type SearchWish, findMatches } from './matches.ts';
-import { parseSearchTerm } from './words.ts';
+import { parseSearchTerm } from '../../util/words.ts';
 
 export type GroupKey = 'room_id' | 'sender';
 

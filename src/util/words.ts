@@ -1,5 +1,5 @@
 /**
- * What counts as a word in search. Texts and search terms are folded and cut alike: case, compatibility forms and
+ * What counts as a word in search (messages, names of people). Texts and search terms are folded and cut alike: case, compatibility forms and
  * diacritics do not matter. Scripts that are written without blanks between words (Han, Kana, Thai and their like) are
  * indexed as overlapping pairs of characters, so that any part of such a text can be found, whatever its words are.
  */
@@ -96,5 +96,18 @@ function phrase(found: readonly Piece[]): string {
   return `"${found.map(({ text }) => cut(text)).join(' ')}"`;
 }
 
-/** The word that stands for a room in the index. */
-export const roomWord = (room: number): string => `r${room}`;
+/** What a name must hold for a search while it is typed: each word, or what a word begins with. */
+export const nameExpressions = (text: string): string[] =>
+  pieces(text)
+    .slice(0, mostTerms)
+    .map((piece) => (piece.isUnspaced ? runExpression(piece.text) : `"${cut(piece.text)}"*`));
+
+/** Whether a name holds all words of a term or their beginnings, as `nameExpressions` asks an index. */
+export function matchesName(term: string, name: string): boolean {
+  const words = pieces(name);
+  return pieces(term).every((wanted) =>
+    words.some((own) =>
+      wanted.isUnspaced ? own.isUnspaced && own.text.includes(wanted.text) : own.text.startsWith(wanted.text),
+    ),
+  );
+}

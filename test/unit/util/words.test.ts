@@ -1,5 +1,5 @@
 import { describe, expect, test } from '@jest/globals';
-import { indexedWords, parseSearchTerm } from '../../src/syncapi/search/words.ts';
+import { indexedWords, parseSearchTerm } from '../../../src/util/words.ts';
 
 describe('words of the index', () => {
   test('are folded, whatever their case, width and diacritics', () => {
