@@ -82,7 +82,6 @@ const later: ReadonlySet<string> = new Set([
   'POST /_matrix/client/v3/pushers/set',
   'POST /_matrix/client/v3/register/email/requestToken',
   'POST /_matrix/client/v3/register/msisdn/requestToken',
-  'POST /_matrix/client/v3/user_directory/search',
 ]);
 
 describe('every operation of the Client-Server API is served as declared', () => {
