@@ -1,6 +1,8 @@
 /** Who may call a row: access tokens (C-S API v1.19 §Client Authentication) and what each auth kind asks of them. */
 import type { IncomingMessage } from 'node:http';
 import { matrixError } from '../matrix/errors.ts';
+import type { ServerName } from '../matrix/ids.ts';
+import type { JsonValue } from '../matrix/json.ts';
 import type { AuthKind, Requester } from './route.ts';
 
 export type Query = Readonly<Record<string, string | readonly string[]>>;
@@ -19,6 +21,28 @@ export interface AuthRequest {
 export interface Authenticator {
   /** @throws MatrixError M_UNKNOWN_TOKEN, M_USER_LOCKED, M_USER_DEACTIVATED … */
   authenticate(token: string, request: AuthRequest): Requester | Promise<Requester>;
+}
+
+/** A request of another server, as its signature covers it. */
+export interface ServerRequest {
+  readonly method: string;
+  /** The request target as it came, byte for byte. */
+  readonly uri: string;
+  /** The body, numbers with their source text (`parseLosslessJson`); undefined without one. */
+  readonly content: JsonValue | undefined;
+}
+
+/** Who a request says it is from. */
+export interface ServerClaim {
+  readonly origin: ServerName;
+  /** Resolves when the request is signed by its origin. @throws MatrixError M_UNAUTHORIZED */
+  verify(request: ServerRequest): Promise<void>;
+}
+
+/** Tells which server a request is from (S-S API §Request Authentication); the federation client implements it. */
+export interface ServerAuthenticator {
+  /** Looks at all `Authorization` headers, before the body is read. @throws MatrixError M_UNAUTHORIZED, M_FORBIDDEN */
+  claim(authorization: readonly string[]): ServerClaim;
 }
 
 /** The token of a request: the `Authorization` header, else the deprecated `access_token` of the query. */

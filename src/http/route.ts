@@ -3,7 +3,7 @@
  * validation are declared here and done by the kernel; a handler is a short function of checked values.
  */
 import type { GenericSchema, InferOutput } from 'valibot';
-import type { UserId } from '../matrix/ids.ts';
+import type { ServerName, UserId } from '../matrix/ids.ts';
 import type { Shown, Tx } from '../storage/index.ts';
 import type { BodyStream } from './stream.ts';
 
@@ -30,10 +30,21 @@ export type Resource = 'client' | 'federation' | 'admin' | 'metrics';
  * - `user`: a registered account (guests get M_GUEST_ACCESS_FORBIDDEN)
  * - `guest`: guests too
  * - `admin`: server administrators
+ * - `server`: another server, by the signature of its request (X-Matrix)
  */
-export type AuthKind = 'none' | 'optional' | 'user' | 'guest' | 'admin';
+export type AuthKind = 'none' | 'optional' | 'user' | 'guest' | 'admin' | 'server';
 
-export type RateClass = 'none' | 'read' | 'write' | 'message' | 'login' | 'register' | 'join' | 'invite' | 'keys';
+export type RateClass =
+  | 'none'
+  | 'read'
+  | 'write'
+  | 'message'
+  | 'login'
+  | 'register'
+  | 'join'
+  | 'invite'
+  | 'keys'
+  | 'federation';
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 
@@ -46,12 +57,16 @@ export interface TransactionRecord {
 }
 
 export interface RequestContext<A extends AuthKind, P, Q, B> {
-  readonly requester: A extends 'none' ? undefined : A extends 'optional' ? Requester | undefined : Requester;
+  readonly requester: A extends 'none' | 'server' ? undefined : A extends 'optional' ? Requester | undefined : Requester;
+  /** The server that has signed the request. */
+  readonly origin: A extends 'server' ? ServerName : undefined;
   readonly params: P;
   readonly query: Q;
   readonly body: B;
   /** The raw body, for rows without a `body` schema. */
   readonly stream: BodyStream;
+  /** The JSON text of the body as a server sent it, events and all; empty for rows of other kinds. */
+  readonly bodyText: string;
   readonly transaction: TransactionRecord | undefined;
   /** What the reply shows; the kernel waits for it to be on disk before it answers. */
   readonly shown: Shown;
@@ -116,7 +131,7 @@ export interface RouteSpec<
   readonly rate: RateClass;
   /** Which listeners serve the row; default: what its path says. */
   readonly resources?: readonly Resource[];
-  /** Largest body in bytes; default `limits.request_body` behind a token, 64 KiB for anyone. */
+  /** Largest body in bytes; default `limits.request_body` behind a token or signature, 64 KiB for anyone. */
   readonly maxBody?: number;
   /** The body becomes part of events: floats, big integers and duplicate keys are M_BAD_JSON (Appendices §Canonical JSON). */
   readonly canonicalBody?: boolean;

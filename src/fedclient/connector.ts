@@ -1,0 +1,119 @@
+/**
+ * Connections to other servers: every endpoint of a route and every address of its name is tried in turn, each checked
+ * against what the guard permits, and the certificate is demanded for the name that the route says (S-S API v1.19
+ * §Resolving server names, §TLS). What was checked is what is connected to, so that a name server that changes its mind
+ * (DNS rebinding) gains nothing.
+ */
+import { connect as netConnect, isIP, type Socket } from 'node:net';
+import { rootCertificates, connect as tlsConnect, createSecureContext, getCACertificates } from 'node:tls';
+import type { SecureContext, TLSSocket } from 'node:tls';
+import { LRUCache } from 'lru-cache';
+import type { Endpoint, ServerRoute } from '../matrix/discovery.ts';
+import type { AddressGuard } from '../util/address-guard.ts';
+import { AddressRefused } from '../util/guarded-agent.ts';
+import type { Names } from './names.ts';
+
+/** Opens a TCP connection to an address; tests put their own ports behind the well-known ones. */
+export type Dial = (address: string, port: number) => Socket;
+
+export interface ConnectorOptions {
+  readonly guard: AddressGuard;
+  readonly names: Names;
+  /** PEM of certificate authorities that are trusted beside those of the system. */
+  readonly extraCa: string | undefined;
+  readonly dial?: Dial;
+}
+
+/** For one address. */
+const attemptMs = 5000;
+/** For all addresses of a route. */
+const routeMs = 20_000;
+
+export class Connector {
+  readonly #options: ConnectorOptions;
+  readonly #dial: Dial;
+  readonly #sessions = new LRUCache<string, Buffer>({ max: 2000 });
+  #context: SecureContext | undefined;
+
+  constructor(options: ConnectorOptions) {
+    this.#options = options;
+    this.#dial = options.dial ?? ((address, port) => netConnect({ host: address, port, noDelay: true }));
+  }
+
+  /** An open TLS connection whose certificate is right. @throws Error of the last attempt; AddressRefused */
+  async connect({ endpoints, tlsName }: ServerRoute): Promise<TLSSocket> {
+    const until = performance.now() + routeMs;
+    let failure: unknown;
+    for (const endpoint of endpoints) {
+      for (const address of await this.#addressesOf(endpoint)) {
+        const leftMs = Math.min(attemptMs, until - performance.now());
+        if (leftMs <= 0) throw failure ?? new Error(`no connection within ${routeMs} ms`);
+        if (!this.#options.guard.permits(address, endpoint.port)) {
+          failure ??= new AddressRefused(`${endpoint.host} leads to an address that is not permitted`);
+          continue;
+        }
+        try {
+          return await this.#attempt(address, endpoint.port, tlsName, leftMs);
+        } catch (error) {
+          failure = error;
+        }
+      }
+    }
+    throw failure ?? new Error(`${endpoints.map(({ host }) => host).join(', ')}: no such host`);
+  }
+
+  async #addressesOf({ host }: Endpoint): Promise<readonly string[]> {
+    return isIP(host) === 0 ? this.#options.names.addresses(host) : [host];
+  }
+
+  #attempt(address: string, port: number, tlsName: string, ms: number): Promise<TLSSocket> {
+    return new Promise((resolve, reject) => {
+      const socket = this.#dial(address, port);
+      let secure: TLSSocket | undefined;
+      const fail = (error: Error): void => {
+        clearTimeout(timer);
+        secure?.destroy();
+        socket.destroy();
+        reject(error);
+      };
+      const timer = setTimeout(() => fail(new Error(`${address} port ${port}: no connection in time`)), ms);
+      socket.once('error', fail);
+      socket.once('connect', () => {
+        secure = this.#secure(socket, tlsName);
+        secure.once('error', fail);
+        secure.once('close', () => fail(new Error(`${address} port ${port}: closed during the handshake`)));
+        secure.once('secureConnect', () => {
+          clearTimeout(timer);
+          secure?.removeAllListeners('error').removeAllListeners('close');
+          socket.off('error', fail);
+          if (secure !== undefined) resolve(secure);
+        });
+      });
+    });
+  }
+
+  #secure(socket: Socket, tlsName: string): TLSSocket {
+    socket.setKeepAlive(true, 60_000);
+    const session = this.#sessions.get(tlsName);
+    const secure = tlsConnect({
+      socket,
+      host: tlsName,
+      // SNI is for names only.
+      ...(isIP(tlsName) === 0 ? { servername: tlsName } : {}),
+      ...(session === undefined ? {} : { session }),
+      secureContext: this.#secureContext(),
+      ALPNProtocols: ['http/1.1'],
+    });
+    secure.on('session', (ticket: Buffer) => this.#sessions.set(tlsName, ticket));
+    return secure;
+  }
+
+  /** Made on first use: reading some hundred certificates takes a while. */
+  #secureContext(): SecureContext {
+    if (this.#context !== undefined) return this.#context;
+    const { extraCa } = this.#options;
+    const trusted = new Set([...rootCertificates, ...getCACertificates('default'), ...getCACertificates('system')]);
+    this.#context = createSecureContext({ ca: [...trusted, ...(extraCa === undefined ? [] : [extraCa])] });
+    return this.#context;
+  }
+}

@@ -1,0 +1,52 @@
+/** Readers of answers: a small JSON object as a whole, or one with long lists of events that stay raw text. */
+import * as v from 'valibot';
+import { isJsonObject, isTooDeep, parseJson, type JsonObject } from '../matrix/json.ts';
+import { bytesOf, type FederationAnswer } from './client.ts';
+import { ObjectSplitter } from './object-splitter.ts';
+
+/** The answer is not what the specification says. */
+export class BadReply extends Error {
+  override readonly name = 'BadReply';
+}
+
+function objectOf(text: string): JsonObject {
+  const value = isTooDeep(text) ? undefined : parseJson(text);
+  if (!isJsonObject(value)) throw new BadReply('the answer is no JSON object');
+  return value;
+}
+
+/** @throws BadReply in one sentence that names the place */
+function checked<S extends v.GenericSchema>(schema: S, value: unknown): v.InferOutput<S> {
+  const result = v.safeParse(schema, value, { abortEarly: true });
+  if (result.success) return result.output;
+  const [issue] = result.issues;
+  throw new BadReply(`the answer is wrong at ${v.getDotPath(issue) ?? 'its top'}: ${issue.message}`.slice(0, 200));
+}
+
+/** Reads the whole body as a JSON object. @throws BadReply */
+export const jsonReply = async (answer: FederationAnswer): Promise<JsonObject> =>
+  objectOf((await bytesOf(answer.body)).toString('utf8'));
+
+/** A reader of objects of one shape. */
+export const replyOf =
+  <S extends v.GenericSchema>(schema: S) =>
+  async (answer: FederationAnswer): Promise<v.InferOutput<S>> =>
+    checked(schema, await jsonReply(answer));
+
+export interface ListReply<L extends string, T> {
+  /** Raw JSON texts, neither parsed nor checked. */
+  readonly lists: Readonly<Record<L, readonly string[]>>;
+  /** All other members. */
+  readonly rest: T;
+}
+
+/** A reader of objects with long lists: their elements as raw text, the other members by a schema. */
+export const listReplyOf =
+  <const L extends string, S extends v.GenericSchema>(lists: readonly L[], schema: S) =>
+  async (answer: FederationAnswer): Promise<ListReply<L, v.InferOutput<S>>> => {
+    const splitter = new ObjectSplitter(lists);
+    for await (const piece of answer.body) splitter.push(piece);
+    const rest = checked(schema, objectOf(splitter.end()));
+    const entries = lists.map((list): [L, readonly string[]] => [list, splitter.elements(list)]);
+    return { lists: Object.fromEntries(entries) as Record<L, readonly string[]>, rest };
+  };
