@@ -64,9 +64,10 @@ function runTasks(modules: Modules, lifecycle: Lifecycle): void {
 async function listen(modules: Modules, lifecycle: Lifecycle): Promise<{ readonly urls: readonly string[] }> {
   const { config, db, metrics, clock, log, limiter } = modules;
   const { authenticator } = modules.users;
+  const servers = modules.federation.authenticator;
   const routes = allRoutes(modules);
   const sockets = allSockets(modules);
-  const http = await startHttp({ config, routes, sockets, authenticator, limiter, db, metrics, clock, log });
+  const http = await startHttp({ config, routes, sockets, authenticator, servers, limiter, db, metrics, clock, log });
   lifecycle.onStop('http', () => http.stop(graceMs));
   return http;
 }

@@ -6,10 +6,10 @@ import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Bus, LaggingConsumer } from './bus/index.ts';
 import type { Config } from './config/index.ts';
-import { loadSigningKey } from './fedclient/index.ts';
+import { createFedClient, loadSigningKey, missingFile, type FedClient } from './fedclient/index.ts';
 import { Metrics, RateLimiter } from './http/index.ts';
-import { serverNameOf, type ServerName, type UserId } from './matrix/ids.ts';
-import { createMedia, type Media } from './mediaapi/index.ts';
+import { parseServerName, serverNameOf, type ServerName, type UserId } from './matrix/ids.ts';
+import { createMedia, type FetchRemote, type Media } from './mediaapi/index.ts';
 import { createPush, type Push } from './push/index.ts';
 import { createPerform, createRoomCore, type Perform, type RoomUsers } from './roomserver/index.ts';
 import { openDatabase, type Database } from './storage/index.ts';
@@ -29,6 +29,7 @@ export interface Modules {
   readonly limiter: RateLimiter;
   readonly db: Database;
   readonly bus: Bus;
+  readonly federation: FedClient;
   readonly rooms: ReturnType<typeof createRoomCore>;
   readonly users: UserApi;
   readonly media: Media;
@@ -56,6 +57,11 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   metrics.add(db.measures);
   const bus = new Bus(db);
   const signingKey = loadSigningKey(join(folder, 'signing.key'));
+  const federation = lifecycle.use(
+    'federation client',
+    createFedClient({ db, config, serverName, signingKey, clock, log }),
+  );
+  metrics.add(federation.measures);
   const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
   const users = createUserApi({ db, bus, rooms, config, serverName, clock });
   lifecycle.onStop('accounts', () => users.close());
@@ -68,6 +74,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
       clock,
       log,
       isErased: (snapshot, user) => users.accounts.isErased(snapshot, user),
+      fetchRemote: fetchRemote(federation),
     }),
   );
   const isLocal = (user: string): boolean => serverNameOf(user as UserId) === serverName;
@@ -90,7 +97,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   const limiter = new RateLimiter(config.rateLimits, clock);
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
-    ...{ config, serverName, clock, log, metrics, limiter, db, bus, rooms },
+    ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, rooms },
     ...{ users, media, push, perform, sync, directoryIndex, consumers },
   };
 }
@@ -115,6 +122,16 @@ function openDb(folder: string, config: Config, log: Logger): Database {
     },
   });
 }
+
+/** Files of other servers. */
+const fetchRemote =
+  ({ api }: FedClient): FetchRemote =>
+  async ({ origin, mediaId }, options) => {
+    const name = parseServerName(origin);
+    if (name === undefined) return { kind: 'not-found' };
+    const file = await api.downloadMedia(name, mediaId, options);
+    return file.ok ? { kind: 'content', ...file.value } : { kind: missingFile(file.error) };
+  };
 
 /** What rooms ask about accounts. */
 function roomUsers(users: UserApi, push: Push): RoomUsers {

@@ -40,13 +40,15 @@ import { toDeviceRoutes } from './clientapi/routes/to-device.ts';
 import { typingRoutes } from './clientapi/routes/typing.ts';
 import { userDirectoryRoutes } from './clientapi/routes/user-directory.ts';
 import { versionRoutes } from './clientapi/routes/versions.ts';
+import { wellKnownRoutes } from './clientapi/routes/well-known.ts';
 import { voipRoutes } from './clientapi/routes/voip.ts';
 import type { RoomNid } from './bus/index.ts';
-import { openIdUserInfoRoutes } from './federation/index.ts';
+import { keyServerRoutes, openIdUserInfoRoutes } from './federation/index.ts';
 import type { Route, SocketRow } from './http/index.ts';
 import type { Modules } from './modules.ts';
 import type { Snapshot } from './storage/index.ts';
 import type { UserId } from './matrix/ids.ts';
+import { version } from './util/version.ts';
 
 export function allRoutes(modules: Modules): Route[] {
   const { config, limiter, db, rooms, perform, media, push, sync, users, clock, serverName } = modules;
@@ -54,6 +56,8 @@ export function allRoutes(modules: Modules): Route[] {
     users.accountData.ignoredUsers(snapshot, user);
   return [
     ...versionRoutes(),
+    ...wellKnownRoutes({ config }),
+    ...keyServerRoutes({ ...modules.federation, version, clock }),
     ...capabilityRoutes({ defaultRoomVersion: config.rooms.defaultVersion }),
     ...registerRoutes({ db, serverName, ...users }),
     ...sessionRoutes({ db, limiter, serverName, ...users }),

@@ -7,54 +7,16 @@ import { LRUCache } from 'lru-cache';
 import { Pool, type Dispatcher } from 'undici';
 import type { ServerRoute } from '../matrix/discovery.ts';
 import type { ServerName } from '../matrix/ids.ts';
-import { asInteger, asString, isJsonObject, memberOf, parseJson, parseLosslessJson } from '../matrix/json.ts';
-import type { JsonObject } from '../matrix/json.ts';
-import { requestContent, signRequest } from '../matrix/xmatrix.ts';
-import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
-import { err, ok, type Result } from '../util/result.ts';
+import { err, type Result } from '../util/result.ts';
 import type { Connector } from './connector.ts';
 import type { Destinations } from './destinations.ts';
+import { Exchange, isBrokenConnection, type FederationAnswer, type FederationRequest } from './exchange.ts';
 import { describeFault, type FederationFault } from './fault.ts';
+import { httpsGet } from './https-get.ts';
 import type { ServerResolver } from './resolver.ts';
 import type { ServerFilter } from './server-filter.ts';
 import type { SigningKey } from './signing-key.ts';
-
-export interface FederationRequest {
-  readonly method: 'GET' | 'PUT' | 'POST';
-  /** From `/_matrix/` on, each segment percent-encoded. */
-  readonly path: string;
-  readonly query?: Readonly<Record<string, Query>>;
-  /** An object, or its JSON text (of an event, of a transaction that must be the same each time). */
-  readonly body?: JsonObject | string;
-  /** For the whole exchange in ms; default 30 s. */
-  readonly timeoutMs?: number;
-  /** Largest answer in bytes; default 10 MiB. */
-  readonly maxBytes?: number;
-  readonly signal?: AbortSignal | undefined;
-  /** false: without X-Matrix, for the endpoints that anyone may ask. */
-  readonly signed?: boolean;
-  /** Ask even a server that is being left alone (the caller keeps pauses of its own). */
-  readonly ignoreBackoff?: boolean;
-  /** Which status means that the server does not work at all; default 502, 503, 504. */
-  readonly failsOn?: (status: number) => boolean;
-}
-
-type Query = string | number | boolean | readonly string[] | undefined;
-
-/** A 2xx answer whose body is still to be read. */
-export interface FederationAnswer {
-  readonly status: number;
-  /** A header's text; several of one name are joined. */
-  header(name: string): string | undefined;
-  /** Pieces of the body; throws `AnswerTooLarge` beyond the limit, and what the network throws. */
-  readonly body: AsyncIterable<Buffer>;
-}
-
-/** The body is larger than the request allows. */
-export class AnswerTooLarge extends Error {
-  override readonly name = 'AnswerTooLarge';
-}
 
 export interface ClientParts {
   readonly serverName: ServerName;
@@ -64,7 +26,6 @@ export interface ClientParts {
   readonly destinations: Destinations;
   readonly filter: ServerFilter;
   readonly userAgent: string;
-  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -74,14 +35,10 @@ interface Line {
   readonly pool: Pool;
 }
 
-const defaultTimeoutMs = 30_000;
-const defaultMaxBytes = 10 * 1024 * 1024;
-const maxErrorBytes = 64 * 1024;
 /** Silence in the middle of an answer. */
 const idleMs = 30_000;
 const connectionsPerServer = 6;
 const mostPools = 5000;
-const badGateway = (status: number): boolean => status >= 502 && status <= 504;
 
 export class FederationClient implements AsyncDisposable {
   readonly #parts: ClientParts;
@@ -112,11 +69,31 @@ export class FederationClient implements AsyncDisposable {
   ): Promise<Result<T, FederationFault>> {
     const refusal = this.#refusal(server, request);
     if (refusal !== undefined) return err(refusal);
-    const exchange = new Exchange(request, this.#stopping.signal, this.#parts.clock);
+    const exchange = new Exchange(request, this.#stopping.signal);
     try {
       const result = await this.#attempt(server, exchange, read);
-      if (!result.ok) this.#parts.log.debug({ server, path: exchange.label, fault: describeFault(result.error) }, 'failed');
+      if (!result.ok)
+        this.#parts.log.debug({ server, path: exchange.label, fault: describeFault(result.error) }, 'failed');
       return result;
+    } finally {
+      exchange.end();
+    }
+  }
+
+  /** As `exchange`, for an unsigned GET of an https address that another server has named. */
+  async fetchUrl<T>(
+    url: string,
+    request: Pick<FederationRequest, 'timeoutMs' | 'maxBytes' | 'signal'>,
+    read: (answer: FederationAnswer) => Promise<T> | T,
+  ): Promise<Result<T, FederationFault>> {
+    if (!URL.canParse(url)) return err({ kind: 'bad-reply', message: 'the address is none' });
+    const exchange = new Exchange({ ...request, method: 'GET', path: '' }, this.#stopping.signal);
+    const { connector, userAgent } = this.#parts;
+    const options = { signal: exchange.signal, userAgent, idleMs };
+    try {
+      return await httpsGet(connector, new URL(url), options, (data) => exchange.take(data, read));
+    } catch (error) {
+      return err(exchange.faultOf(error));
     } finally {
       exchange.end();
     }
@@ -148,7 +125,9 @@ export class FederationClient implements AsyncDisposable {
     try {
       line = await exchange.within(this.#line(server));
       const data = await this.#request(server, line, exchange);
-      return await this.#answered(server, exchange, data, read);
+      if (exchange.failsOn(data.statusCode)) this.#parts.destinations.failed(server, `http ${data.statusCode}`);
+      else this.#parts.destinations.succeeded(server);
+      return await exchange.take(data, read);
     } catch (error) {
       const fault = exchange.faultOf(error);
       if (fault.kind !== 'aborted') {
@@ -167,33 +146,7 @@ export class FederationClient implements AsyncDisposable {
       return await line.pool.request(options);
     } catch (error) {
       if (!exchange.mayRepeat || !isBrokenConnection(error) || exchange.signal.aborted) throw error;
-      return await line.pool.request(options);
-    }
-  }
-
-  async #answered<T>(
-    server: ServerName,
-    exchange: Exchange,
-    { statusCode: status, headers, body }: Dispatcher.ResponseData,
-    read: (answer: FederationAnswer) => Promise<T> | T,
-  ): Promise<Result<T, FederationFault>> {
-    const header = (name: string): string | undefined => {
-      const value = headers[name.toLowerCase()];
-      return typeof value === 'string' ? value : value?.join(', ');
-    };
-    // An answer that is left early must not keep its connection, nor its late errors go unheard.
-    body.on('error', () => undefined);
-    try {
-      const bad = status < 200 || status > 299;
-      if (exchange.failsOn(status)) this.#parts.destinations.failed(server, `http ${status}`);
-      else this.#parts.destinations.succeeded(server);
-      if (bad) return err(await errorOf(status, header('retry-after'), body));
-      const value = await read({ status, header, body: limited(body, exchange.maxBytes, header('content-length')) });
-      return ok(value);
-    } catch (error) {
-      return err(exchange.faultOfReading(error));
-    } finally {
-      if (!body.readableEnded) body.destroy();
+      return line.pool.request(options);
     }
   }
 
@@ -229,178 +182,5 @@ export class FederationClient implements AsyncDisposable {
   }
 }
 
-const endpointsOf = ({ endpoints }: ServerRoute): string[] => endpoints.map(({ host, port }) => `${host} ${port}`).sort();
-
-interface Identity {
-  readonly serverName: ServerName;
-  readonly server: ServerName;
-  readonly signingKey: SigningKey;
-  readonly userAgent: string;
-}
-
-/** One request under way: its target, its text, its time. */
-class Exchange {
-  readonly #request: FederationRequest;
-  readonly #clock: Clock;
-  readonly #deadline = new AbortController();
-  readonly #timer: NodeJS.Timeout;
-  readonly #stopping: AbortSignal;
-  readonly signal: AbortSignal;
-  readonly uri: string;
-  /** The body as it is sent: canonical JSON, which is also what is signed. */
-  readonly content: string | undefined;
-
-  constructor(request: FederationRequest, stopping: AbortSignal, clock: Clock) {
-    this.#request = request;
-    this.#clock = clock;
-    this.#stopping = stopping;
-    this.uri = request.path + queryText(request.query);
-    this.content = contentOf(request.body);
-    this.#timer = setTimeout(() => this.#deadline.abort(), request.timeoutMs ?? defaultTimeoutMs);
-    const signals = [this.#deadline.signal, stopping];
-    this.signal = AbortSignal.any(request.signal === undefined ? signals : [...signals, request.signal]);
-  }
-
-  get label(): string {
-    return this.#request.path.slice(0, 200);
-  }
-
-  get maxBytes(): number {
-    return this.#request.maxBytes ?? defaultMaxBytes;
-  }
-
-  /** POST requests between servers ask; only claiming keys uses something up. */
-  get mayRepeat(): boolean {
-    return this.#request.method !== 'POST' || !this.#request.path.endsWith('/keys/claim');
-  }
-
-  failsOn(status: number): boolean {
-    return (this.#request.failsOn ?? badGateway)(status);
-  }
-
-  end(): void {
-    clearTimeout(this.#timer);
-  }
-
-  /** `work`, or a rejection when time is up before. */
-  within<T>(work: Promise<T>): Promise<T> {
-    return new Promise<T>((resolve, reject) => {
-      const abort = (): void => reject(new Error('aborted'));
-      if (this.signal.aborted) return abort();
-      this.signal.addEventListener('abort', abort, { once: true });
-      work.then(resolve, reject).finally(() => this.signal.removeEventListener('abort', abort));
-    });
-  }
-
-  options(
-    route: ServerRoute,
-    { serverName, server, signingKey, userAgent }: Identity,
-  ): { path: string } & Dispatcher.RequestOptions {
-    const { method } = this.#request;
-    const { uri, content } = this;
-    const signed = { method, uri, origin: serverName, destination: server, content };
-    return {
-      method,
-      path: uri,
-      headers: {
-        host: route.hostHeader,
-        'user-agent': userAgent,
-        accept: '*/*',
-        ...(content === undefined ? {} : { 'content-type': 'application/json' }),
-        ...(this.#request.signed === false
-          ? {}
-          : { authorization: signRequest(signed, signingKey.keyId, signingKey.key) }),
-      },
-      ...(content === undefined ? {} : { body: Buffer.from(content, 'utf8') }),
-      signal: this.signal,
-    };
-  }
-
-  faultOf(error: unknown): FederationFault {
-    if (this.#request.signal?.aborted === true || this.#stopping.aborted)
-      return { kind: 'aborted', message: 'nobody waits for the answer any more' };
-    if (this.#deadline.signal.aborted) return { kind: 'timeout', message: 'no answer in time' };
-    if (codeOf(error) === 'UND_ERR_BODY_TIMEOUT') return { kind: 'timeout', message: 'silence in the middle' };
-    return { kind: 'unreachable', message: messageOf(error) };
-  }
-
-  /** Of an error while the body was read: the network's, or the reader's own. */
-  faultOfReading(error: unknown): FederationFault {
-    const fault = this.faultOf(error);
-    return fault.kind === 'unreachable' && !isBrokenConnection(error)
-      ? { kind: 'bad-reply', message: messageOf(error) }
-      : fault;
-  }
-
-  now(): number {
-    return this.#clock.now();
-  }
-}
-
-function queryText(query: FederationRequest['query']): string {
-  if (query === undefined) return '';
-  const parts = new URLSearchParams();
-  for (const [name, value] of Object.entries(query)) {
-    if (value === undefined) continue;
-    for (const item of typeof value === 'object' ? value : [value]) parts.append(name, String(item));
-  }
-  // A space as %20: some servers read a plus as one.
-  const text = parts.toString().replaceAll('+', '%20');
-  return text === '' ? '' : `?${text}`;
-}
-
-function contentOf(body: FederationRequest['body']): string | undefined {
-  if (body === undefined) return undefined;
-  const value = typeof body === 'string' ? parseLosslessJson(body) : body;
-  if (!isJsonObject(value)) throw new TypeError('the body of a request is a JSON object');
-  return requestContent(value);
-}
-
-async function errorOf(
-  status: number,
-  retryAfter: string | undefined,
-  body: AsyncIterable<Buffer>,
-): Promise<FederationFault> {
-  let text = '';
-  try {
-    text = (await bytesOf(limited(body, maxErrorBytes, undefined))).toString('utf8');
-  } catch {
-    // The status alone has to do.
-  }
-  const parsed = parseJson(text);
-  const json = isJsonObject(parsed) ? parsed : {};
-  const seconds = /^\d{1,9}$/.test(retryAfter ?? '') ? Number(retryAfter) * 1000 : undefined;
-  return {
-    kind: 'http',
-    status,
-    errcode: asString(memberOf(json, 'errcode')) ?? 'M_UNKNOWN',
-    message: (asString(memberOf(json, 'error')) ?? `HTTP ${status}`).slice(0, 500),
-    body: json,
-    retryAfterMs: asInteger(memberOf(json, 'retry_after_ms')) ?? seconds,
-  };
-}
-
-async function* limited(body: AsyncIterable<Buffer>, max: number, announced: string | undefined): AsyncGenerator<Buffer> {
-  const tooLarge = (): AnswerTooLarge => new AnswerTooLarge(`the answer is larger than ${max} bytes`);
-  if (Number(announced ?? 0) > max) throw tooLarge();
-  let size = 0;
-  for await (const piece of body) {
-    size += piece.length;
-    if (size > max) throw tooLarge();
-    yield piece;
-  }
-}
-
-/** The whole of a bounded body. */
-export async function bytesOf(body: AsyncIterable<Buffer>): Promise<Buffer> {
-  const pieces: Buffer[] = [];
-  for await (const piece of body) pieces.push(piece);
-  return Buffer.concat(pieces);
-}
-
-const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code ?? '');
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, 300);
-const isBrokenConnection = (error: unknown): boolean =>
-  ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNABORTED', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED'].includes(
-    codeOf(error),
-  ) || codeOf(error).startsWith('HPE_');
+const endpointsOf = ({ endpoints }: ServerRoute): string[] =>
+  endpoints.map(({ host, port }) => `${host} ${port}`).sort();

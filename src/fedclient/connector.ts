@@ -43,7 +43,7 @@ export class Connector {
   /** An open TLS connection whose certificate is right. @throws Error of the last attempt; AddressRefused */
   async connect({ endpoints, tlsName }: ServerRoute): Promise<TLSSocket> {
     const until = performance.now() + routeMs;
-    let failure: unknown;
+    let failure: Error | undefined;
     for (const endpoint of endpoints) {
       for (const address of await this.#addressesOf(endpoint)) {
         const leftMs = Math.min(attemptMs, until - performance.now());
@@ -55,7 +55,7 @@ export class Connector {
         try {
           return await this.#attempt(address, endpoint.port, tlsName, leftMs);
         } catch (error) {
-          failure = error;
+          failure = error as Error;
         }
       }
     }

@@ -28,6 +28,8 @@ const mostKeysPerSigner = 4;
 const mostThirdPartySigners = 3;
 /** Events whose texts are in memory at a time. */
 const chunk = 200;
+/** Never published: "the policy server key … should be skipped at this stage". */
+const policyKeyId = 'ed25519:policy_server';
 const good: SignatureVerdict = { ok: true };
 
 const isThirdPartyInvite = ({ type, content }: RoomEvent): boolean =>
@@ -40,7 +42,12 @@ function signersOf(event: RoomEvent, rules: RoomVersionRules): (string | undefin
   if (rules.eventIdServerSigns) signers.push(serverNameOf(event.eventId));
   const via = memberOf(event.content, 'join_authorised_via_users_server');
   // Room version 8: "the resident server which owns the provided user ID must have a valid signature on the event".
-  if (rules.restrictedJoin && event.type === 'm.room.member' && event.content.membership === 'join' && via !== undefined)
+  if (
+    rules.restrictedJoin &&
+    event.type === 'm.room.member' &&
+    event.content.membership === 'join' &&
+    via !== undefined
+  )
     signers.push(serverNameOf((asString(via) ?? '') as UserId));
   return [...new Set(signers)];
 }
@@ -48,7 +55,9 @@ function signersOf(event: RoomEvent, rules: RoomVersionRules): (string | undefin
 function demandsOf(event: RoomEvent, rules: RoomVersionRules): Demand[] | undefined {
   const entriesOf = (signer: string): Demand => ({
     signer,
-    entries: signedBy(event.pdu, signer).slice(0, mostKeysPerSigner),
+    entries: signedBy(event.pdu, signer)
+      .filter(({ keyId }) => keyId !== policyKeyId)
+      .slice(0, mostKeysPerSigner),
   });
   const demands = signersOf(event, rules).map((signer) => (signer === undefined ? undefined : entriesOf(signer)));
   const present = demands.filter((demand) => demand !== undefined && demand.entries.length > 0) as Demand[];

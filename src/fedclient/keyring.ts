@@ -110,10 +110,14 @@ export class KeyRing {
 
   /** For notaries: the newest documents that hold `keyIds` (all when empty), fetched if none is good until `minimumValidUntil`. */
   async documents(server: ServerName, keyIds: readonly string[], minimumValidUntil: number): Promise<JsonObject[]> {
-    const { keys } = this.#known(server);
-    const isStale = (): boolean => (this.#rows(server)[0]?.valid_until ?? 0) < minimumValidUntil;
-    if (isStale() || keyIds.some((id) => !keys.has(id))) {
+    const suffices = (): boolean => {
+      const { keys } = this.#known(server);
+      const [newest] = this.#rows(server);
+      return newest !== undefined && newest.valid_until >= minimumValidUntil && keyIds.every((id) => keys.has(id));
+    };
+    if (!suffices()) {
       await this.#refresh({ server, keyId: keyIds[0] ?? '', at: minimumValidUntil, enforceValidity: true });
+      if (suffices()) this.#fetcher.wasUseful(server);
     }
     return this.#rows(server).map(({ body }) => JSON.parse(body) as JsonObject);
   }
@@ -158,7 +162,11 @@ export class KeyRing {
   }
 
   async #fetchAndStore({ server, keyId, at, present = false }: KeyWish): Promise<boolean> {
-    const fetched = await this.#fetcher.fetch(server, { present, minimumValidUntil: at, keyIds: [keyId] });
+    const fetched = await this.#fetcher.fetch(server, {
+      present,
+      minimumValidUntil: at,
+      keyIds: keyId === '' ? [] : [keyId],
+    });
     if (fetched.kind === 'none') return fetched.answered;
     try {
       for (const document of fetched.documents) await this.#store(server, document, fetched.direct);

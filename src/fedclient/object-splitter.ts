@@ -34,6 +34,7 @@ type Place = 'start' | 'key' | 'colon' | 'value' | 'list' | 'listed' | 'end';
 
 export class ObjectSplitter {
   readonly #lists: ReadonlyMap<string, string[]>;
+  readonly #present = new Set<string>();
   readonly #limits: SplitLimits;
   #place: Place = 'start';
   /** Open brackets; 1 inside the object, 2 inside a list that is taken apart. */
@@ -53,9 +54,9 @@ export class ObjectSplitter {
     this.#limits = limits;
   }
 
-  /** Raw elements of a named list; empty when the object lacks it or has something else in its place. */
-  elements(list: string): readonly string[] {
-    return this.#lists.get(list) ?? [];
+  /** Raw elements of a named list; undefined when the object lacks it or has something else in its place. */
+  elements(list: string): readonly string[] | undefined {
+    return this.#present.has(list) ? this.#lists.get(list) : undefined;
   }
 
   /** @throws SplitError */
@@ -122,7 +123,10 @@ export class ObjectSplitter {
     if (this.#place === 'colon') {
       const isList = byte === 0x5b && this.#lists.has(this.#key);
       this.#place = isList ? 'list' : 'value';
-      if (isList) return at + 1;
+      if (isList) {
+        this.#present.add(this.#key);
+        return at + 1;
+      }
     } else if (this.#place === 'end' || this.#place === 'key') throw notAnObject();
     return from;
   }

@@ -70,9 +70,6 @@ export class OwnKeys {
   }
 }
 
-/** Whether the text of an old key in the configuration is one. */
-export const isOldKeyText = (publicKey: string): boolean => decodeBase64(publicKey)?.byteLength === 32;
-
 /** Names of trusted notaries that are server names. */
 export const notaryNames = (names: readonly string[]): ServerName[] =>
   names.map((name) => parseServerName(name)).filter((name) => name !== undefined);

@@ -1,7 +1,7 @@
 /** Readers of answers: a small JSON object as a whole, or one with long lists of events that stay raw text. */
 import * as v from 'valibot';
 import { isJsonObject, isTooDeep, parseJson, type JsonObject } from '../matrix/json.ts';
-import { bytesOf, type FederationAnswer } from './client.ts';
+import { bytesOf, type FederationAnswer } from './exchange.ts';
 import { ObjectSplitter } from './object-splitter.ts';
 
 /** The answer is not what the specification says. */
@@ -38,6 +38,7 @@ export interface ListReply<L extends string, T> {
   readonly lists: Readonly<Record<L, readonly string[]>>;
   /** All other members. */
   readonly rest: T;
+  readonly restText: string;
 }
 
 /** A reader of objects with long lists: their elements as raw text, the other members by a schema. */
@@ -46,7 +47,12 @@ export const listReplyOf =
   async (answer: FederationAnswer): Promise<ListReply<L, v.InferOutput<S>>> => {
     const splitter = new ObjectSplitter(lists);
     for await (const piece of answer.body) splitter.push(piece);
-    const rest = checked(schema, objectOf(splitter.end()));
-    const entries = lists.map((list): [L, readonly string[]] => [list, splitter.elements(list)]);
-    return { lists: Object.fromEntries(entries) as Record<L, readonly string[]>, rest };
+    const restText = splitter.end();
+    const rest = checked(schema, objectOf(restText));
+    const entries = lists.map((list): [L, readonly string[]] => {
+      const elements = splitter.elements(list);
+      if (elements === undefined) throw new BadReply(`the answer has no list ${list}`);
+      return [list, elements];
+    });
+    return { lists: Object.fromEntries(entries) as Record<L, readonly string[]>, rest, restText };
   };

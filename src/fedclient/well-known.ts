@@ -4,11 +4,12 @@
  * missing or wrong is remembered too, longer with each failure.
  */
 import { LRUCache } from 'lru-cache';
-import { Client } from 'undici';
+import type { Dispatcher } from 'undici';
 import { delegatedName, wellKnownErrorLifetime, wellKnownLifetime } from '../matrix/discovery.ts';
 import type { ServerName } from '../matrix/ids.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Connector } from './connector.ts';
+import { httpsGet, RedirectError } from './https-get.ts';
 
 interface Entry {
   readonly delegated: ServerName | undefined;
@@ -24,7 +25,6 @@ type Fetched =
   /** `lasting`: the host answered, and has no such file. */
   | { readonly kind: 'failed'; readonly lasting: boolean };
 
-const mostRedirects = 5;
 const mostBytes = 64 * 1024;
 const fetchMs = 10_000;
 /** A valid answer survives failures of its host for as long as it might have been cached. */
@@ -35,11 +35,13 @@ const youngMs = 5 * 60_000;
 export class WellKnown {
   readonly #connector: Connector;
   readonly #clock: Clock;
+  readonly #userAgent: string;
   readonly #entries = new LRUCache<string, Entry>({ max: 20_000 });
   readonly #fetching = new Map<string, Promise<ServerName | undefined>>();
 
-  constructor(connector: Connector, clock: Clock) {
+  constructor(connector: Connector, clock: Clock, userAgent: string) {
     this.#connector = connector;
+    this.#userAgent = userAgent;
     this.#clock = clock;
   }
 
@@ -80,52 +82,25 @@ export class WellKnown {
   }
 
   async #fetch(hostname: string): Promise<Fetched> {
-    const signal = AbortSignal.timeout(fetchMs);
-    let url: URL | undefined = new URL(`https://${hostname}/.well-known/matrix/server`);
+    const url = new URL(`https://${hostname}/.well-known/matrix/server`);
+    const options = { signal: AbortSignal.timeout(fetchMs), userAgent: this.#userAgent, idleMs: fetchMs };
     try {
-      for (let hop = 0; url !== undefined && hop <= mostRedirects; hop += 1) {
-        const answer: Fetched | URL = await this.#get(url, signal);
-        if (!(answer instanceof URL)) return answer;
-        url = answer.protocol === 'https:' ? answer : undefined;
-      }
-      return { kind: 'failed', lasting: true };
-    } catch {
-      return { kind: 'failed', lasting: false };
+      return await httpsGet(this.#connector, url, options, (answer) => this.#read(answer));
+    } catch (error) {
+      return { kind: 'failed', lasting: error instanceof RedirectError };
     }
   }
 
-  /** What the file says, or where it has gone. */
-  async #get(url: URL, signal: AbortSignal): Promise<Fetched | URL> {
-    const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
-    const endpoints = [{ host, port: url.port === '' ? 443 : Number(url.port) }];
-    const route = { hostHeader: url.host, tlsName: host, endpoints };
-    const client = new Client(url.origin, {
-      connect: (_options, callback) =>
-        void this.#connector.connect(route).then(
-          (socket) => callback(null, socket),
-          (error: Error) => callback(error, null),
-        ),
-      headersTimeout: fetchMs,
-      bodyTimeout: fetchMs,
-    });
-    try {
-      const path = url.pathname + url.search;
-      const { statusCode, headers, body } = await client.request({ method: 'GET', path, signal });
-      const location = one(headers['location']);
-      if ([301, 302, 303, 307, 308].includes(statusCode) && location !== undefined && URL.canParse(location, url))
-        return new URL(location, url);
-      if (statusCode !== 200) return { kind: 'failed', lasting: statusCode < 500 && statusCode !== 429 };
-      const delegated = delegatedName(await text(body));
-      if (delegated === undefined) return { kind: 'failed', lasting: true };
-      const cache = {
-        cacheControl: one(headers['cache-control']),
-        expires: one(headers['expires']),
-        age: one(headers['age']),
-      };
-      return { kind: 'valid', delegated, lifetimeMs: wellKnownLifetime(cache, this.#clock.now()) };
-    } finally {
-      await client.destroy();
-    }
+  async #read({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Fetched> {
+    if (statusCode !== 200) return { kind: 'failed', lasting: statusCode < 500 && statusCode !== 429 };
+    const delegated = delegatedName(await text(body));
+    if (delegated === undefined) return { kind: 'failed', lasting: true };
+    const cache = {
+      cacheControl: one(headers['cache-control']),
+      expires: one(headers['expires']),
+      age: one(headers['age']),
+    };
+    return { kind: 'valid', delegated, lifetimeMs: wellKnownLifetime(cache, this.#clock.now()) };
   }
 }
 

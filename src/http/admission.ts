@@ -3,8 +3,11 @@ import type { IncomingMessage } from 'node:http';
 import type { BlockList } from 'node:net';
 import { trustedProxyList, type Config } from '../config/index.ts';
 import { MatrixError, matrixError } from '../matrix/errors.ts';
+import type { ServerName } from '../matrix/ids.ts';
+import type { JsonObject } from '../matrix/json.ts';
 import { clientAddress, limitedAddress } from './address.ts';
-import { checkRequester, type Authenticator, type Query } from './auth-kinds.ts';
+import { checkRequester, type Authenticator, type Query, type ServerAuthenticator } from './auth-kinds.ts';
+import { parseSignedBody, readBody } from './body.ts';
 import { userAgentOf } from './context.ts';
 import type { RateLimiter } from './rate-limit.ts';
 import type { AuthKind, RateClass, Requester } from './route.ts';
@@ -17,14 +20,30 @@ export interface Demands {
   readonly refuseSuspended: boolean;
 }
 
+/** A request that its origin has signed. */
+export interface FromServer {
+  readonly origin: ServerName;
+  readonly body: JsonObject;
+  readonly bodyText: string;
+}
+
 export class Admission {
   readonly #authenticator: Authenticator;
+  readonly #servers: ServerAuthenticator;
   readonly #limiter: RateLimiter;
   readonly #trusted: BlockList;
 
-  constructor(authenticator: Authenticator, limiter: RateLimiter, config: Pick<Config, 'trustedProxies'>) {
-    this.#authenticator = authenticator;
-    this.#limiter = limiter;
+  constructor(
+    parts: {
+      readonly authenticator: Authenticator;
+      readonly servers: ServerAuthenticator;
+      readonly limiter: RateLimiter;
+    },
+    config: Pick<Config, 'trustedProxies'>,
+  ) {
+    this.#authenticator = parts.authenticator;
+    this.#servers = parts.servers;
+    this.#limiter = parts.limiter;
     this.#trusted = trustedProxyList(config);
   }
 
@@ -48,6 +67,25 @@ export class Admission {
     return requester;
   }
 
+  /**
+   * The server that has signed a request, and the body that its signature covers: at most `maxBody` bytes.
+   * @throws MatrixError M_UNAUTHORIZED, M_FORBIDDEN, M_LIMIT_EXCEEDED, M_TOO_LARGE, M_NOT_JSON
+   */
+  async admitServer(rate: RateClass, request: IncomingMessage, address: string, maxBody: number): Promise<FromServer> {
+    try {
+      const claim = this.#servers.claim(request.headersDistinct['authorization'] ?? []);
+      const { content, body, text } = parseSignedBody(await readBody(request, maxBody));
+      await claim.verify({ method: request.method ?? 'GET', uri: request.url ?? '/', content });
+      if (rate !== 'none') this.#limiter.demand(rate, `server:${claim.origin}`);
+      return { origin: claim.origin, body, bodyText: text };
+    } catch (error) {
+      // Requests that nobody has signed cost the address its share.
+      if (error instanceof MatrixError && error.status === 401)
+        this.#limiter.demand('federation', `address:${limitedAddress(address)}`);
+      throw error;
+    }
+  }
+
   async #requester(
     { auth, whileLocked, refuseSuspended }: Demands,
     token: string | undefined,
@@ -56,6 +94,7 @@ export class Admission {
     address: string,
   ): Promise<Requester | undefined> {
     if (auth === 'none') return undefined;
+    if (auth === 'server') throw matrixError.unauthorized();
     if (token === undefined) {
       if (auth === 'optional') return undefined;
       throw matrixError.missingToken();

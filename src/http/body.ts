@@ -6,6 +6,7 @@ import { isUtf8 } from 'node:buffer';
 import type { IncomingMessage } from 'node:http';
 import { matrixError } from '../matrix/errors.ts';
 import { hasLoneSurrogate, isJsonObject, isTooDeep, parseJson, parseStrictJson } from '../matrix/json.ts';
+import { mayHoldOddNumbers, parseLosslessJson } from '../matrix/json.ts';
 import type { JsonObject, JsonValue } from '../matrix/json.ts';
 
 /** Reads the whole body. What is too large is not kept. @throws MatrixError M_TOO_LARGE; Error when the client breaks off. */
@@ -59,6 +60,26 @@ export function parseBody(bytes: Buffer, canonical: boolean): JsonObject {
   const value = canonical ? parseCanonical(text) : parseLenient(text);
   if (!isJsonObject(value)) throw matrixError.badJson('The request body is not a JSON object');
   return value;
+}
+
+export interface SignedBody {
+  /** With the source text of odd numbers, as the signature covers it; undefined for an empty body. */
+  readonly content: JsonObject | undefined;
+  /** Plain values; `{}` for an empty body. */
+  readonly body: JsonObject;
+  readonly text: string;
+}
+
+/** The JSON object that a server has signed. @throws MatrixError M_NOT_JSON, M_BAD_JSON */
+export function parseSignedBody(bytes: Buffer): SignedBody {
+  if (bytes.length === 0) return { content: undefined, body: {}, text: '' };
+  if (!isUtf8(bytes)) throw matrixError.notJson('The request body is not valid UTF-8');
+  const text = bytes.toString('utf8');
+  const content = parseLosslessJson(text);
+  if (content === undefined) throw matrixError.notJson();
+  const body = mayHoldOddNumbers(text) ? parseJson(text) : content;
+  if (!isJsonObject(content) || !isJsonObject(body)) throw matrixError.badJson('The request body is not a JSON object');
+  return { content, body, text };
 }
 
 function parseLenient(text: string): JsonValue {

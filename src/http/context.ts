@@ -1,5 +1,6 @@
 /** One request's context: what the kernel has checked, as the handler sees it. */
 import type { IncomingMessage } from 'node:http';
+import type { ServerName } from '../matrix/ids.ts';
 import type { Database, Shown } from '../storage/index.ts';
 import type { Query } from './auth-kinds.ts';
 import type { AuthKind, RequestContext, Requester, TransactionRecord } from './route.ts';
@@ -24,23 +25,27 @@ export class OpenSignals {
 
 export interface ContextFields {
   readonly requester: Requester | undefined;
+  readonly origin: ServerName | undefined;
   readonly params: unknown;
   readonly query: unknown;
   readonly body: unknown;
   readonly address: string;
   readonly userAgent: string;
   readonly accessToken: string | undefined;
+  readonly bodyText: string;
   readonly request: IncomingMessage;
 }
 
 export class Context implements RequestContext<AuthKind, unknown, unknown, unknown> {
-  readonly requester: Requester;
+  readonly requester: Requester & undefined;
+  readonly origin: ServerName & undefined;
   readonly params: unknown;
   readonly query: unknown;
   readonly body: unknown;
   readonly address: string;
   readonly userAgent: string;
   readonly accessToken: string | undefined;
+  readonly bodyText: string;
   transaction: TransactionRecord | undefined;
   readonly shown: Shown;
   readonly #open: OpenSignals;
@@ -51,13 +56,15 @@ export class Context implements RequestContext<AuthKind, unknown, unknown, unkno
   /** @param onGone calls its listener when the client has closed the connection before its answer was written. */
   constructor(fields: ContextFields, db: Database, open: OpenSignals, onGone: (listener: () => void) => void) {
     // The row's own type says whether there is one: its auth kind was checked before.
-    this.requester = fields.requester as Requester;
+    this.requester = fields.requester as Requester & undefined;
+    this.origin = fields.origin as ServerName & undefined;
     this.params = fields.params;
     this.query = fields.query;
     this.body = fields.body;
     this.address = fields.address;
     this.userAgent = fields.userAgent;
     this.accessToken = fields.accessToken;
+    this.bodyText = fields.bodyText;
     this.shown = db.shown();
     this.#request = fields.request;
     this.#open = open;

@@ -1,5 +1,12 @@
 /** HTTP: rows, the kernel that serves them, listeners, WebSockets, metrics. */
-export type { Authenticator, AuthRequest, Query } from './auth-kinds.ts';
+export type {
+  Authenticator,
+  AuthRequest,
+  Query,
+  ServerAuthenticator,
+  ServerClaim,
+  ServerRequest,
+} from './auth-kinds.ts';
 export { deleteTransactions, pruneTransactions, transactionIdOf } from './idempotency.ts';
 export { Metrics } from './metrics.ts';
 export { RateLimiter } from './rate-limit.ts';

@@ -9,7 +9,7 @@ import { matrixError } from '../matrix/errors.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
-import type { Admission } from './admission.ts';
+import type { Admission, FromServer } from './admission.ts';
 import { accessTokenOf, type Query } from './auth-kinds.ts';
 import { ClientGone, parseBody, readBody } from './body.ts';
 import { Context, OpenSignals, splitUrl, userAgentOf } from './context.ts';
@@ -151,18 +151,24 @@ export class Kernel {
 
   async #serve({ value: route, params }: Match<Route>, query: Query, exchange: Exchange): Promise<Reply> {
     const { request, response, address } = exchange;
-    const accessToken = route.auth === 'none' ? undefined : accessTokenOf(request, query);
-    const requester = await this.#options.admission.admit(route, accessToken, query, request, address);
-    const body = route.body === undefined ? undefined : await this.#body(route, request);
+    const isServer = route.auth === 'server';
+    const server = isServer ? await this.#fromServer(route, request, address) : undefined;
+    const accessToken = route.auth === 'none' || isServer ? undefined : accessTokenOf(request, query);
+    const requester = isServer
+      ? undefined
+      : await this.#options.admission.admit(route, accessToken, query, request, address);
+    const body = route.body === undefined ? undefined : (server?.body ?? (await this.#body(route, request)));
     const context = new Context(
       {
         requester,
+        origin: server?.origin,
         params: validate(route.params, params, 'path'),
         query: validate(route.query, query, 'query'),
         body: validate(route.body, body, 'body'),
         address,
         userAgent: userAgentOf(request),
         accessToken,
+        bodyText: server?.bodyText ?? '',
         request,
       },
       this.#options.db,
@@ -181,6 +187,11 @@ export class Kernel {
   async #body(route: Route, request: IncomingMessage): Promise<unknown> {
     const limit = route.maxBody ?? (route.auth === 'none' ? anonymousMaxBody : this.#options.maxBody);
     return parseBody(await readBody(request, limit), route.canonicalBody);
+  }
+
+  #fromServer(route: Route, request: IncomingMessage, address: string): Promise<FromServer> {
+    const { admission, maxBody } = this.#options;
+    return admission.admitServer(route.rate, request, address, route.maxBody ?? maxBody);
   }
 
   #run(

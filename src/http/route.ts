@@ -35,16 +35,7 @@ export type Resource = 'client' | 'federation' | 'admin' | 'metrics';
 export type AuthKind = 'none' | 'optional' | 'user' | 'guest' | 'admin' | 'server';
 
 export type RateClass =
-  | 'none'
-  | 'read'
-  | 'write'
-  | 'message'
-  | 'login'
-  | 'register'
-  | 'join'
-  | 'invite'
-  | 'keys'
-  | 'federation';
+  'none' | 'read' | 'write' | 'message' | 'login' | 'register' | 'join' | 'invite' | 'keys' | 'federation';
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 
@@ -57,7 +48,11 @@ export interface TransactionRecord {
 }
 
 export interface RequestContext<A extends AuthKind, P, Q, B> {
-  readonly requester: A extends 'none' | 'server' ? undefined : A extends 'optional' ? Requester | undefined : Requester;
+  readonly requester: A extends 'none' | 'server'
+    ? undefined
+    : A extends 'optional'
+      ? Requester | undefined
+      : Requester;
   /** The server that has signed the request. */
   readonly origin: A extends 'server' ? ServerName : undefined;
   readonly params: P;

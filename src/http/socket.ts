@@ -29,7 +29,7 @@ export interface Socket {
 
 export type SocketContext<A extends AuthKind, Q> = Omit<
   RequestContext<A, Readonly<Record<string, string>>, Q, undefined>,
-  'transaction' | 'shown' | 'body' | 'stream'
+  'transaction' | 'shown' | 'body' | 'stream' | 'bodyText' | 'origin'
 >;
 
 export interface SocketRow {
@@ -161,7 +161,7 @@ export class SocketGate {
     const controller = new AbortController();
     const context: SocketContext<AuthKind, unknown> = {
       // The row's own type says whether there is one: its auth kind was checked before.
-      requester: requester as Requester,
+      requester: requester as Requester & undefined,
       params,
       query: validate(row.query, query, 'query'),
       signal: controller.signal,

@@ -4,7 +4,7 @@ import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import { Admission } from './admission.ts';
-import type { Authenticator } from './auth-kinds.ts';
+import type { Authenticator, ServerAuthenticator } from './auth-kinds.ts';
 import { healthRoute } from './health.ts';
 import { Kernel } from './kernel.ts';
 import type { Metrics } from './metrics.ts';
@@ -18,6 +18,8 @@ export interface StartHttpOptions {
   readonly routes: readonly Route[];
   readonly sockets: readonly SocketRow[];
   readonly authenticator: Authenticator;
+  /** Of other servers. */
+  readonly servers: ServerAuthenticator;
   /** Shared with modules that limit by more than the request (an account that is logged in to). */
   readonly limiter: RateLimiter;
   readonly db: Database;
@@ -30,7 +32,7 @@ export interface StartHttpOptions {
 export async function startHttp(options: StartHttpOptions): Promise<HttpServer> {
   const { config, db, clock, metrics } = options;
   const log = options.log.child({ module: 'http' });
-  const admission = new Admission(options.authenticator, options.limiter, config);
+  const admission = new Admission(options, config);
   const kernel = new Kernel({
     routes: [...options.routes, healthRoute(db), metrics.route],
     db,

@@ -63,6 +63,9 @@ export type JsonFault = 'not-json' | 'number' | 'duplicate-key' | 'lone-surrogat
 const oddNumber = /(?:^|[\s:,[])(?:-?(?:\d+[.eE]|\d{16})|-0)/;
 const surrogateEscape = /\\u[dD][89a-fA-F]/;
 
+/** False for text whose numbers `parseJson` and `parseLosslessJson` surely read alike. */
+export const mayHoldOddNumbers = (text: string): boolean => oddNumber.test(text);
+
 /** Numbers as canonical JSON writes them: plain integers within ±(2^53-1), no `-0`, no `1.0`, no `1e3`. */
 function hasOddNumber(text: string): boolean {
   let odd = false;

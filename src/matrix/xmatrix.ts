@@ -70,7 +70,9 @@ export interface SignedRequest {
 
 /** The canonical text that a request's signature covers. @throws CanonicalJsonError for a target that is no text */
 export function signedRequestText({ method, uri, origin, destination, content }: SignedRequest): string {
-  const rest = canonicalJson(destination === undefined ? { method, origin, uri } : { destination, method, origin, uri });
+  const rest = canonicalJson(
+    destination === undefined ? { method, origin, uri } : { destination, method, origin, uri },
+  );
   // `content` sorts before all other members.
   return content === undefined ? rest : `{"content":${content},${rest.slice(1)}`;
 }

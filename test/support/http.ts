@@ -10,6 +10,7 @@ import {
   type Authenticator,
   type HttpServer,
   type Requester,
+  type ServerAuthenticator,
   type Route,
   type SocketRow,
 } from '../../src/http/index.ts';
@@ -49,6 +50,13 @@ export const tableAuthenticator = (tokens: Readonly<Record<string, Requester>>):
   },
 });
 
+/** Believes nobody. */
+const noServers: ServerAuthenticator = {
+  claim: () => {
+    throw matrixError.unauthorized();
+  },
+};
+
 export interface TestDatabase extends AsyncDisposable {
   readonly db: Database;
   readonly folder: string;
@@ -73,6 +81,7 @@ export async function openTestDatabase(): Promise<TestDatabase> {
 
 export interface TestServerOptions {
   readonly authenticator?: Authenticator;
+  readonly servers?: ServerAuthenticator;
   readonly sockets?: readonly SocketRow[];
   readonly config?: Partial<Config>;
   readonly db?: Database;
@@ -111,6 +120,7 @@ export async function startTestServer(routes: readonly Route[], options: TestSer
     routes,
     sockets: options.sockets ?? [],
     authenticator: options.authenticator ?? tableAuthenticator({}),
+    servers: options.servers ?? noServers,
     limiter: new RateLimiter(config.rateLimits, clock),
     db,
     metrics: new Metrics(loop),

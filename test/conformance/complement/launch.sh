@@ -31,5 +31,8 @@ previews:
   allow_networks: [127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, '::1']
 media:
   freeze_unauthenticated: false
+federation:
+  allow_networks: [127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, '::1']
+  ca_file: "$ca/ca.crt"
 YAML
 exec $NEURITE_COMMAND run --config "$DATA_DIR/neurite.yaml"

@@ -6,6 +6,7 @@ package SyTest::Homeserver::Neurite;
 use base qw( SyTest::Homeserver );
 
 use Carp;
+use Cwd ();
 use File::Path qw( remove_tree );
 use JSON ();
 use SyTest::SSL qw( ensure_ssl_key create_ssl_cert );
@@ -76,6 +77,7 @@ sub _config
       # The suite's own web server is on this machine, and its tests of media come without a token.
       previews => { enabled => JSON::true, allow_networks => [ '127.0.0.0/8', '::1' ] },
       media => { freeze_unauthenticated => JSON::false },
+      federation => { allow_networks => [ '127.0.0.0/8', '::1' ], ca_file => Cwd::getcwd . '/keys/ca.crt' },
       log => { level => 'debug' },
    };
 }
