@@ -60,9 +60,6 @@ const limitedToo =
 
 /** Not served yet. This list may only shrink. */
 const later: ReadonlySet<string> = new Set([
-  'GET /.well-known/matrix/client',
-  'GET /.well-known/matrix/policy_server',
-  'GET /.well-known/matrix/support',
   'POST /_matrix/client/v1/appservice/{appserviceId}/ping',
   'GET /_matrix/client/v1/auth_metadata',
   'POST /_matrix/client/v3/account/3pid',
