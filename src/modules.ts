@@ -14,7 +14,7 @@ import { createPush, type Push } from './push/index.ts';
 import { createPerform, createRoomCore, type Perform, type RoomUsers } from './roomserver/index.ts';
 import { openDatabase, type Database } from './storage/index.ts';
 import { createSyncApi, type SyncApi } from './syncapi/index.ts';
-import { createUserApi, type UserApi } from './userapi/index.ts';
+import { createUserApi, noticeRoomOf, noticeSender, ServerNotices, type UserApi } from './userapi/index.ts';
 import type { Clock } from './util/clock.ts';
 import type { Lifecycle } from './util/lifecycle.ts';
 import type { Logger } from './util/log.ts';
@@ -35,6 +35,7 @@ export interface Modules {
   readonly media: Media;
   readonly push: Push;
   readonly perform: Perform;
+  readonly notices: ServerNotices;
   readonly sync: SyncApi;
   /** Keeps the index of the user directory. */
   readonly directoryIndex: LaggingConsumer;
@@ -86,6 +87,8 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     defaultVersion: config.rooms.defaultVersion,
     clock,
   });
+  users.accounts.reserve(noticeSender(config.serverNotices, serverName));
+  const notices = new ServerNotices({ ...users, rooms, perform, serverName, config: config.serverNotices });
   const { syncData: userData } = users;
   const sync = createSyncApi({ db, bus, rooms, userData, push, clock, log, config: config.sync });
   const directoryIndex = new LaggingConsumer({ db, bus, clock, log, consumer: users.directory, lagMs: directoryLagMs });
@@ -98,7 +101,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
     ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, rooms },
-    ...{ users, media, push, perform, sync, directoryIndex, consumers },
+    ...{ users, media, push, perform, notices, sync, directoryIndex, consumers },
   };
 }
 
@@ -138,6 +141,7 @@ function roomUsers(users: UserApi, push: Push): RoomUsers {
   return {
     isLocal: (user) => users.accounts.isLocal(user),
     profileOf: (snapshot, user) => users.profiles.ofMember(snapshot, user),
+    isNoticeRoom: (snapshot, user, roomId) => noticeRoomOf(snapshot, user) === roomId,
     isGuest: (snapshot, user) => users.accounts.get(snapshot, user)?.kind === 'guest',
     blocksInvites: (snapshot, user) => users.syncData.blocksInvites(snapshot, user),
     followUpgrade: (tx, user, from, to) => {

@@ -4,7 +4,7 @@
  * Durations are milliseconds and sizes are bytes in `Config`.
  */
 import { BlockList, isIP } from 'node:net';
-import { isNamespacedId, parseServerName, parseUserId } from '../matrix/ids.ts';
+import { isNamespacedId, isValidLocalpartForRegistration, parseServerName, parseUserId } from '../matrix/ids.ts';
 import { roomVersions } from '../matrix/room-versions.ts';
 import type { MailOptions } from '../util/mailer.ts';
 import type { ShapeValue } from './field.ts';
@@ -301,6 +301,24 @@ export const schema = {
         example: 'Example <noreply@example.org>',
       }),
     ),
+  }),
+  server_notices: section('What this server tells a user, in a room of its own with him.', {
+    localpart: text({
+      doc: 'User name of the sender. Nobody can register it.',
+      default: '_server',
+      accepts: 'a user name: a-z, 0-9 and ._=/+-',
+      check: isValidLocalpartForRegistration,
+    }),
+    display_name: text({ doc: "The sender's display name.", default: 'Server notices' }),
+    avatar_url: optional(
+      text({
+        doc: 'Picture of the sender and the rooms.',
+        accepts: 'an mxc: address',
+        check: (value) => /^mxc:\/\/[^/]+\/[^/]+$/.test(value),
+        example: 'mxc://example.org/abc',
+      }),
+    ),
+    room_name: text({ doc: 'Name of the rooms.', default: 'Server notices' }),
   }),
   user_directory: section('Searching for people.', {
     search_all_users: flag({

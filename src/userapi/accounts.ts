@@ -95,6 +95,8 @@ export class Accounts {
   readonly #bus: Bus;
   readonly #serverName: ServerName;
   readonly #clock: Clock;
+  /** Names that nobody can register. */
+  readonly #reserved = new Set<string>();
   readonly #onChange: (() => void)[] = [];
 
   constructor(bus: Bus, serverName: ServerName, clock: Clock) {
@@ -106,6 +108,11 @@ export class Accounts {
   /** Calls `listener` after each commit that changed an account's rights or state (for caches of them). */
   onChange(listener: () => void): void {
     this.#onChange.push(listener);
+  }
+
+  /** Keeps a name from being registered. */
+  reserve(userId: UserId): void {
+    this.#reserved.add(userId);
   }
 
   /** The account of a user of this server. */
@@ -143,7 +150,7 @@ export class Accounts {
 
   /**
    * The user id for a wished user name; capitals are lowered, no name gives a random one.
-   * @throws M_INVALID_USERNAME
+   * @throws M_INVALID_USERNAME, M_USER_IN_USE when the server keeps the name for itself
    */
   idForRegistration(username: string | undefined): UserId {
     const localpart = username === undefined ? newLocalpart() : username.toLowerCase();
@@ -151,6 +158,7 @@ export class Accounts {
     if (userId === undefined) {
       throw matrixError.invalidUsername('A user name has only the characters a-z, 0-9 and ._=/+- and fits 255 bytes');
     }
+    if (this.#reserved.has(userId)) throw matrixError.userInUse();
     return userId;
   }
 

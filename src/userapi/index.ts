@@ -59,6 +59,7 @@ export type { Receipts } from './receipts.ts';
 export type { RegistrationToken, RegistrationTokens } from './registration-tokens.ts';
 export { checkedPassword, type OperatorWish, type Registration, type RegistrationWish } from './registration.ts';
 export type { NewReport, Report, Reports } from './reports.ts';
+export { noticeRoomOf, noticeSender, type ServerNotice, ServerNotices } from './server-notices.ts';
 export { newOpaqueId } from './secrets.ts';
 export { loginTokenLifetime, type Identifier, type Session, type Sessions } from './sessions.ts';
 export { identifierOf } from './stages.ts';

@@ -138,6 +138,7 @@ export async function startRoomServer(): Promise<RoomServer> {
     isLocal: (user) => user.endsWith(':localhost'),
     profileOf: (_snapshot, user) => accounts.profiles.get(user) ?? {},
     isGuest: (_snapshot, user) => user === '@guest:localhost',
+    isNoticeRoom: () => false,
     blocksInvites: (_snapshot, user) => accounts.blocking.has(user),
     followUpgrade: (_tx, user, from, to) => void accounts.upgrades.push({ user, from, to }),
   };

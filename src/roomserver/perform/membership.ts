@@ -57,7 +57,10 @@ export class Memberships {
     if (this.#users.blocksInvites(tx, target)) throw matrixError.inviteBlocked();
   }
 
-  /** Leaves a room, rejects an invite or withdraws a knock; nothing happens when that was done before. @throws M_FORBIDDEN */
+  /**
+   * Leaves a room, rejects an invite or withdraws a knock; nothing happens when that was done before.
+   * @throws M_FORBIDDEN, M_CANNOT_LEAVE_SERVER_NOTICE_ROOM
+   */
   leave(tx: Tx, { room, sender, reason, content }: Omit<MembershipChange, 'target'>): void {
     if (this.#membershipOf(tx, room, sender) === 'leave') return;
     this.#send(tx, { room, sender, target: sender, reason, content }, 'leave');
@@ -144,12 +147,19 @@ export class Memberships {
   }
 
   #send(tx: Tx, { room, sender, target, reason, content }: MembershipChange, membership: Membership): void {
+    if (membership === 'leave' && sender === target) this.#checkRejection(tx, room, sender);
     this.#rooms.send(tx, room, {
       type: 'm.room.member',
       stateKey: target,
       sender,
       content: memberContent(tx, this.#users, { membership, target, reason, content }),
     });
+  }
+
+  /** "Attempting to reject the invite must result in a M_CANNOT_LEAVE_SERVER_NOTICE_ROOM error." */
+  #checkRejection(tx: Tx, room: Room, user: UserId): void {
+    const isInvited = this.#membershipOf(tx, room, user) === 'invite';
+    if (isInvited && this.#users.isNoticeRoom(tx, user, room.roomId)) throw matrixError.cannotLeaveServerNoticeRoom();
   }
 
   #membershipOf(tx: Tx, room: Room, user: UserId): Membership | undefined {

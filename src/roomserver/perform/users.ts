@@ -15,6 +15,8 @@ export interface RoomUsers {
   isGuest(snapshot: Snapshot, user: UserId): boolean;
   /** The user's `m.invite_permission_config` blocks invites. */
   blocksInvites(snapshot: Snapshot, user: UserId): boolean;
+  /** The room is the one in which this server speaks to the user (C-S API §Server Notices). */
+  isNoticeRoom(snapshot: Snapshot, user: UserId, roomId: RoomId): boolean;
   /** A user has joined the successor of a room: tags, push rules and the like go along (C-S API §Room Upgrades). */
   followUpgrade(tx: Tx, user: UserId, from: RoomId, to: RoomId): void;
 }
