@@ -45,6 +45,8 @@ export interface RoomWriter {
    * @throws M_FORBIDDEN with the auth rule's reason; M_TOO_LARGE
    */
   send(tx: Tx, room: Room, proto: ProtoEvent, options?: SendOptions): StoredEvent;
+  /** From now on the user's events come redacted to who was not in the room when they were sent (INVARIANTS 17). */
+  eraseSender(tx: Tx, user: UserId): void;
   /** Marks the user's present (left) membership row as forgotten. */
   forget(tx: Tx, room: Room, user: UserId): void;
   /**
@@ -98,8 +100,12 @@ export interface RoomReader {
   eventById(snapshot: Snapshot, eventId: string): StoredEvent | undefined;
   /** The event parsed, as auth rules want it (redacted when marked so). */
   roomEvent(snapshot: Snapshot, nid: EventNid): RoomEvent;
-  /** JSON text of the PDU, as other servers get it (redacted when marked so). */
-  pduText(snapshot: Snapshot, nid: EventNid): string;
+  /** JSON text of the PDU, as other servers get it (redacted when marked so, or when `redacted`). */
+  pduText(snapshot: Snapshot, nid: EventNid, redacted?: boolean): string;
+  /** The event as it would be stored redacted. */
+  redacted(snapshot: Snapshot, event: StoredEvent): StoredEvent;
+  /** The user wanted to be erased (INVARIANTS 17). */
+  isErased(user: string): boolean;
 
   /** The membership that a stored member event sets; undefined: it is none. Cached. */
   membershipOf(snapshot: Snapshot, memberEvent: EventNid): Membership | undefined;

@@ -14,6 +14,7 @@ export {
   clientView,
   contentOf,
   contentText,
+  isHidden,
   membershipAt,
   membershipOfEvent,
   type Bundle,

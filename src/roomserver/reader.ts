@@ -1,8 +1,11 @@
 /** The reading half of the roomserver's inside: `RoomReader` over the stores. Nothing here keeps state of its own. */
 import type { ServerName, UserId } from '../matrix/ids.ts';
+import { canonicalJson } from '../matrix/canonical-json.ts';
+import { redactEvent } from '../matrix/pdu.ts';
 import { strippedStateFields } from '../matrix/stored-event.ts';
 import type { Snapshot } from '../storage/index.ts';
 import type { RoomReader } from './core.ts';
+import { redactedTexts } from './input/annotate.ts';
 import type { Block } from './state/blocks.ts';
 import { entriesOf } from './state/snapshots.ts';
 import { childRows, relatingNids, transactionOf } from './storage/annotations.ts';
@@ -54,19 +57,28 @@ export function roomReader(stores: Stores): RoomReader {
 
 type Part<K extends keyof RoomReader> = Pick<RoomReader, K>;
 
-function roomAndEventReader({
-  rooms,
-  events,
-}: Stores): Part<'room' | 'roomByNid' | 'event' | 'eventById' | 'roomEvent' | 'pduText' | 'membershipOf'> {
+function roomAndEventReader(
+  stores: Stores,
+): Part<
+  'room' | 'roomByNid' | 'event' | 'eventById' | 'roomEvent' | 'pduText' | 'redacted' | 'isErased' | 'membershipOf'
+> {
+  const { rooms, events } = stores;
   return {
     room: (snapshot, roomId) => rooms.byId(snapshot, roomId),
     roomByNid: (snapshot, nid) => rooms.byNid(snapshot, nid),
     event: (snapshot, nid) => events.stored(snapshot, nid),
     eventById: (snapshot, eventId) => events.stored(snapshot, events.nidOf(snapshot, eventId)),
-    pduText: (snapshot, nid) => {
-      const { room } = events.knownMeta(snapshot, nid);
-      return events.pduText(snapshot, nid, rooms.byNid(snapshot, room).rules);
+    pduText: (snapshot, nid, redacted = false) => {
+      const room = rooms.byNid(snapshot, events.knownMeta(snapshot, nid).room);
+      if (!redacted) return events.pduText(snapshot, nid, room.rules);
+      const { pdu } = redactEvent(events.parsed(snapshot, nid, room.rules), room.rules);
+      return canonicalJson(pdu, { lenient: !room.rules.strictCanonicalJson });
     },
+    redacted: (snapshot, event) => ({
+      ...event,
+      client: redactedTexts(stores, snapshot, rooms.byNid(snapshot, event.room), event.nid).client,
+    }),
+    isErased: (user) => stores.erased.has(user),
     membershipOf: (snapshot, nid) => events.membership(snapshot, nid),
     roomEvent: (snapshot, nid) => {
       const { room } = events.knownMeta(snapshot, nid);

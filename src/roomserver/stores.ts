@@ -3,6 +3,7 @@ import type { ServerName } from '../matrix/ids.ts';
 import type { AuthEvent, AuthState } from '../matrix/auth-types.ts';
 import type { Snapshot } from '../storage/index.ts';
 import { StateStore } from './state/snapshots.ts';
+import { ErasedSenders } from './storage/erased.ts';
 import { EventStore } from './storage/events.ts';
 import { MemberStore } from './storage/membership.ts';
 import { type Names, counterOf, keyNames, typeNames } from './storage/nids.ts';
@@ -17,6 +18,7 @@ export interface Stores {
   readonly rooms: RoomStore;
   readonly members: MemberStore;
   readonly states: StateStore;
+  readonly erased: ErasedSenders;
 }
 
 /** @param stateCacheBytes bound of the decoded state blocks in memory */
@@ -31,6 +33,7 @@ export function openStores(snapshot: Snapshot, serverName: ServerName, stateCach
     rooms,
     events: new EventStore(counterOf(snapshot, 'events'), types, keys),
     members: new MemberStore(keys, rooms, serverName),
+    erased: new ErasedSenders(snapshot, keys),
     states: new StateStore({
       blockNids: counterOf(snapshot, 'blocks'),
       snapshotNids: counterOf(snapshot, 'snapshots'),

@@ -41,6 +41,7 @@ export function roomWriter(tools: PipelineTools, signer: Signer): RoomWriter {
   return {
     createRoom: (tx, args) => createRoom(tools, signer, tx, args),
     send: (tx, room, proto, options = {}) => send(tools, signer, tx, room, proto, options),
+    eraseSender: (tx, user) => stores.erased.add(tx, user),
     forget: (tx, room, user) => {
       if (!stores.members.forget(tx, room.nid, user)) return;
       const { nid, roomId } = room;

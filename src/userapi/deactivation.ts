@@ -33,6 +33,7 @@ export async function deactivate(parts: DeactivationParts, userId: UserId, erase
     if (erase) {
       accountData.deleteAll(tx, userId);
       filters.deleteAll(tx, userId);
+      memberEvents.erase(tx, userId);
     }
     memberEvents.require(tx, userId, 'leave');
     tx.afterCommit(() => presence.forget(userId));

@@ -37,6 +37,11 @@ export class MemberEvents {
     this.#profiles = profiles;
   }
 
+  /** Has the user's events come redacted to who was not there when they were sent. */
+  erase(tx: Tx, userId: UserId): void {
+    this.#rooms.eraseSender(tx, userId);
+  }
+
   /** Notes in the change's own transaction that rooms must follow; `run` does it afterwards. */
   require(tx: Tx, userId: UserId, task: RoomTask): void {
     tx.run(insertTask, userId, task);

@@ -268,4 +268,26 @@ describe('deactivation', () => {
     expect(Object.keys(joined)).toEqual([bob.userId]);
     expect(db.read((snapshot) => users.accounts.isErased(snapshot, alice.userId))).toBe(true);
   });
+
+  test('with erase, who joins later sees the events redacted, by every endpoint', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const [alice, bob, carol] = [
+      await register(client, 'alice'),
+      await register(client, 'bob'),
+      await register(client, 'carol'),
+    ];
+    const roomId = await openRoom(client, bob, alice);
+    const said = await say(client, roomId, alice, { body: 'mine' });
+    const identifier = { type: 'm.id.user', user: 'alice' };
+    const auth = { type: 'm.login.password', identifier, password: 'correct horse' };
+    await client.post(`${v3}/account/deactivate`, { auth, erase: true }, alice.token);
+    await client.post(`${v3}/join/${enc(roomId)}`, {}, carol.token);
+    const room = `${v3}/rooms/${enc(roomId)}`;
+    for (const path of [`/event/${enc(said)}`, '/messages?dir=b&limit=50', `/context/${enc(said)}`]) {
+      expect((await client.get(room + path, bob.token)).text).toContain('"mine"');
+      const { status, text } = await client.get(room + path, carol.token);
+      expect([status, text.includes(said), text.includes('"mine"')]).toEqual([200, true, false]);
+    }
+  });
 });

@@ -79,8 +79,19 @@ function withoutRoomId(client: string): string {
  * `replaces_state`, `prev_content`, `prev_sender`, `redacted_because`, `m.relations`.
  */
 export function clientEvent(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string {
-  const text = view.withoutRoomId ? withoutRoomId(event.client) : event.client;
+  const { client } = isHidden(snapshot, rooms, event, view) ? rooms.redacted(snapshot, event) : event;
+  const text = view.withoutRoomId ? withoutRoomId(client) : client;
   return clientEventText(text, event.eventId, unsignedText(snapshot, rooms, event, view));
+}
+
+/**
+ * The event comes redacted to this user: its sender wanted to be erased, and the user was not in the room then
+ * (INVARIANTS 17). State that others rely on, such as the room's name, stays.
+ */
+export function isHidden(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): boolean {
+  if (!rooms.isErased(event.sender) || event.sender === view.userId) return false;
+  const own = event.stateKey === null || (event.type === 'm.room.member' && event.stateKey === event.sender);
+  return own && membershipAt(snapshot, rooms, event, view) !== 'join';
 }
 
 function unsignedText(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string {
@@ -117,6 +128,7 @@ function previousText(
   const replaces = `,"replaces_state":${JSON.stringify(previous.eventId)}`;
   // `prev_content` is for who may see that event; `replaces_state` comes regardless of history visibility.
   if (!rooms.mayView(snapshot, view.userId, previous)) return replaces;
+  if (isHidden(snapshot, rooms, previous, view)) return replaces;
   const content = contentText(previous);
   return `${replaces},"prev_content":${content},"prev_sender":${JSON.stringify(previous.sender)}`;
 }

@@ -5,7 +5,7 @@
  */
 import { selectFields } from '../../matrix/filters.ts';
 import { isJsonObject, parseJson } from '../../matrix/json.ts';
-import { clientEvent, membershipAt, type Place, type StoredEvent } from '../../roomserver/index.ts';
+import { clientEvent, isHidden, membershipAt, type Place, type StoredEvent } from '../../roomserver/index.ts';
 import { type Admission, admitsAny, admitsEvent } from '../event-admission.ts';
 import { isPause } from '../items/item.ts';
 import { roomMarks, type Compose, type Part, type Pass } from '../pass.ts';
@@ -77,7 +77,11 @@ export function* writeEvents(pass: Pass, events: Iterable<StoredEvent>): Compose
 function writeEvent(pass: Pass, event: StoredEvent): string {
   const { snapshot, request } = pass;
   const { eventFields, eventFormat } = request.filter;
-  const text = eventFormat === 'federation' ? pass.parts.rooms.pduText(snapshot, event.nid) : clientText(pass, event);
+  const { rooms } = pass.parts;
+  const text =
+    eventFormat === 'federation'
+      ? rooms.pduText(snapshot, event.nid, isHidden(snapshot, rooms, event, pass.view))
+      : clientText(pass, event);
   if (eventFields === undefined) return text;
   const parsed = parseJson(text);
   return isJsonObject(parsed) ? JSON.stringify(selectFields(parsed, eventFields)) : text;
