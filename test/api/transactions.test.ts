@@ -8,7 +8,7 @@ import { startTestServer, tableAuthenticator, testRequester, type TestServer } f
 
 const selectCount = sql<[], { n: number }>('SELECT count(*) AS n FROM http_transactions');
 
-describe('transaction ids', () => {
+describe('INVARIANTS 4: transaction ids', () => {
   let server: TestServer;
   let clock: FakeClock;
   let runs: number;

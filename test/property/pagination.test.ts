@@ -53,7 +53,7 @@ async function pageThrough(
   }
 }
 
-describe('paging through random rooms', () => {
+describe('INVARIANTS 12: paging through random rooms', () => {
   test('meets every event that the user may see exactly once, in either direction and from any token', async () => {
     await fc.assert(
       fc.asyncProperty(

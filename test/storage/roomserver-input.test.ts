@@ -73,7 +73,7 @@ describe('receiving events', () => {
     expect(verify()).toEqual([]);
   });
 
-  test('a child of a rejected event stands on the state before that one', async () => {
+  test('INVARIANTS 10: a child of a rejected event stands on the state before that one', async () => {
     const room = SignedRoom.open('11', bob);
     const rejected = room.say({ type: 'm.room.name', sender: carol, stateKey: '', content: { name: 'x' } });
     const child = room.message(bob, 'child', [rejected.eventId]);
@@ -83,7 +83,7 @@ describe('receiving events', () => {
     expect(verify()).toEqual([]);
   });
 
-  test('a late event that the current state forbids is soft-failed: in no timeline, no extremity, but state for what follows', async () => {
+  test('INVARIANTS 10: a late event that the current state forbids is soft-failed: in no timeline, no extremity, but state for what follows', async () => {
     const room = SignedRoom.open('11', bob);
     const joined = room.join(carol);
     const ban = room.say({ type: 'm.room.member', sender: bob, stateKey: carol, content: { membership: 'ban' } });
@@ -103,7 +103,7 @@ describe('receiving events', () => {
     expect(verify()).toEqual([]);
   });
 
-  test('what cannot be judged is not stored', async () => {
+  test('INVARIANTS 9: what cannot be judged is not stored', async () => {
     const room = SignedRoom.open('11', bob);
     const lost = room.message(bob, 'lost');
     const child = room.message(bob, 'child');
@@ -116,7 +116,7 @@ describe('receiving events', () => {
     expect(verify()).toEqual([]);
   });
 
-  test('two branches meet: extremities, state and a room.state entry where no timeline event brings the change', async () => {
+  test('INVARIANTS 8: two branches meet: extremities, state and a room.state entry where no timeline event brings the change', async () => {
     const room = SignedRoom.open('11', bob);
     room.join(carol);
     const fork = room.message(bob, 'fork');
@@ -143,7 +143,7 @@ describe('receiving events', () => {
     expect(current(room)).toEqual(room.ids(room.currentState()));
   });
 
-  test('outliers have no place and no state until they come with their prev events', async () => {
+  test('INVARIANTS 11: outliers have no place and no state until they come with their prev events', async () => {
     const room = SignedRoom.open('12', bob);
     const joined = room.join(alice);
     const said = room.message(alice, 'x');
@@ -159,7 +159,7 @@ describe('receiving events', () => {
     expect(verify()).toEqual([]);
   });
 
-  test('a join through another server brings its state; the gap behind it is filled in order and says so', async () => {
+  test('INVARIANTS 13: a join through another server brings its state; the gap behind it is filled in order and says so', async () => {
     const room = SignedRoom.open('11', bob);
     const lost = [room.message(bob, '1'), room.message(bob, '2'), room.message(bob, '3')];
     const joined = room.join(alice);
@@ -182,11 +182,11 @@ describe('receiving events', () => {
     await receive(room, [...stateEvents, ...lost], 'backfilled');
     expect(timeline(room)).toEqual(room.events.map(({ eventId }) => eventId));
     expect(current(room)).toEqual(before);
-    expect(rooms.topics()).toHaveLength(topics);
+    expect(new Set(rooms.topics().slice(topics))).toEqual(new Set(['room.backfilled']));
     expect(verify()).toEqual([]);
   });
 
-  test('a filled gap takes the extremity behind it away', async () => {
+  test('INVARIANTS 12: a filled gap takes the extremity behind it away', async () => {
     const room = SignedRoom.open('11', bob);
     room.join(alice);
     const lost = room.message(bob, 'lost');
@@ -204,7 +204,7 @@ describe('receiving events', () => {
     expect(verify()).toEqual([]);
   });
 
-  test('an outlier that turns out rejected takes along what cites it', async () => {
+  test('INVARIANTS 11: an outlier that turns out rejected takes along what cites it', async () => {
     const room = SignedRoom.open('11', bob);
     room.join(carol);
     const before = room.events.at(-1)?.eventId ?? '';
@@ -245,7 +245,7 @@ describe('receiving events', () => {
   });
 });
 
-describe('redactions', () => {
+describe('INVARIANTS 20: redactions', () => {
   test.each(['1', '2', '3', '10', '11', '12'])('apply in both orders of arrival in version %s', async (version) => {
     const room = SignedRoom.open(version, bob);
     room.join(carol);
@@ -281,7 +281,7 @@ describe('redactions', () => {
   });
 });
 
-describe('who may see what', () => {
+describe('INVARIANTS 17: who may see what', () => {
   const seen = (who: string, events: readonly RoomEvent[]): string[] =>
     rooms.read((snapshot) => {
       const stored = events.flatMap(({ eventId }) => rooms.core.eventById(snapshot, eventId) ?? []);

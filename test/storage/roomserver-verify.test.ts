@@ -27,7 +27,7 @@ afterEach(async () => {
 
 const verify = (): string[] => verifyRoomserver(rooms.db, 'one.example' as ServerName);
 
-describe('verification', () => {
+describe('INVARIANTS 7: verification and rebuild', () => {
   test('finds nothing in a database as it was written', () => {
     expect(verify()).toEqual([]);
   });

@@ -106,7 +106,7 @@ describe('sending into a room of our own', () => {
     });
   });
 
-  test('every change of the current state has its row in the history of the room', async () => {
+  test('INVARIANTS 8: every change of the current state has its row in the history of the room', async () => {
     const { core } = rooms;
     const room = await rooms.openRoom(alice);
     const joined = await rooms.join(room, bob);
@@ -125,7 +125,7 @@ describe('sending into a room of our own', () => {
     });
   });
 
-  test('a local user has one row per transition, and a profile change is none', async () => {
+  test('INVARIANTS 16: a local user has one row per transition, and a profile change is none', async () => {
     const { core } = rooms;
     const room = await rooms.openRoom(alice);
     const member = (sender: string, membership: string, more = {}) =>

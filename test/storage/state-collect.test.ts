@@ -8,7 +8,7 @@ const alice = '@alice:one.example';
 const minute = 60_000;
 const none = { snapshots: 0, blocks: 0 };
 
-describe('collecting unreferenced state', () => {
+describe('INVARIANTS 14: collecting unreferenced state', () => {
   test('what nothing names goes at the second pass after ten minutes, its blocks two passes later', async () => {
     await using rooms = openTestRooms();
     const { db, core } = rooms;

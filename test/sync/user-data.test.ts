@@ -186,7 +186,7 @@ describe('ignored users', () => {
   });
 });
 
-describe('to-device messages', () => {
+describe('INVARIANTS 15: to-device messages', () => {
   const send = (count: number, from = 0) =>
     server.write((tx) => {
       for (let index = from; index < from + count; index += 1) {
@@ -199,7 +199,7 @@ describe('to-device messages', () => {
       (db) => server.users.syncData.toDevice(db, bob, 'DEVICE', 0 as never, 1e15 as never, 1000).length,
     );
 
-  test('wait until the next since shows that they arrived', async () => {
+  test('are deleted on ack: when the next since shows that they arrived', async () => {
     const { next_batch: since } = await server.sync(bob);
     await send(2);
     const first = await server.sync(bob, { since });
@@ -245,7 +245,7 @@ describe('to-device messages', () => {
   });
 });
 
-describe('device lists', () => {
+describe('INVARIANTS 19: device lists', () => {
   const touch = (who: typeof alice) => server.write((tx) => server.users.deviceLists.touch(tx, who));
   const lists = async (who: string, since: string) => (await server.sync(who, { since })).device_lists;
 
