@@ -6,12 +6,12 @@ import { allRoutes, allSockets } from './routes.ts';
 import type { Config } from './config/index.ts';
 import { pruneTransactions, startHttp } from './http/index.ts';
 import { buildModules, startConsumers, type Modules } from './modules.ts';
-import { collectState, deleteOriginals, verifyRoomserver } from './roomserver/index.ts';
-import { verifyThreadEvents } from './syncapi/index.ts';
+import { collectState, deleteOriginals } from './roomserver/index.ts';
 import { systemClock } from './util/clock.ts';
 import { Lifecycle } from './util/lifecycle.ts';
 import { createLogger } from './util/log.ts';
 import { TaskRunner } from './util/tasks.ts';
+import { repairDerived } from './verify.ts';
 
 /** Requests under way get this long to end when the server stops. */
 const graceMs = 5000;
@@ -73,7 +73,7 @@ async function listen(modules: Modules, lifecycle: Lifecycle): Promise<{ readonl
 }
 
 async function appOf(modules: Modules, addresses: readonly string[], lifecycle: Lifecycle): Promise<App> {
-  const { config, db, rooms, users, media, serverName } = modules;
+  const { config, db, users } = modules;
   const byToken = config.registration.mode === 'token';
   return {
     addresses,
@@ -82,11 +82,7 @@ async function appOf(modules: Modules, addresses: readonly string[], lifecycle: 
       const wish = { username: localpart, password, isAdmin: admin, inhibitLogin: true };
       return (await users.registration.registerByOperator(wish)).userId;
     },
-    verify: async (print) => {
-      for (const difference of verifyRoomserver(db, serverName)) print(difference);
-      for (const difference of db.read((snapshot) => [...verifyThreadEvents(snapshot, rooms)])) print(difference);
-      for (const fault of await media.verify()) print(fault);
-    },
+    repair: (print) => repairDerived(modules, print),
     close: () => lifecycle.stop(),
   };
 }

@@ -10,7 +10,7 @@ import {
   withConfigOptions,
 } from './commands/options.ts';
 import { run } from './commands/run.ts';
-import { verify } from './commands/verify.ts';
+import { verify, type VerifyOptions } from './commands/verify.ts';
 import { version } from './util/version.ts';
 
 const program = new Command('neurite')
@@ -46,8 +46,9 @@ withConfigOptions(program.command('create-user'))
   .action((name: string, options: CreateUserOptions) => createUser(name, options));
 
 withConfigOptions(program.command('verify'))
-  .description('check all stored state against what it was made from')
-  .action((options: ConfigOptions) => verify(options));
+  .description('check everything stored against what it was made from; only reads')
+  .option('--repair', 'first make what is derived anew where it differs')
+  .action((options: VerifyOptions) => verify(options));
 
 program
   .command('version')

@@ -113,10 +113,15 @@ export async function startConsumers({ consumers, log }: Modules): Promise<void>
   }
 }
 
+/** Where the database of a data folder is, and the migrations that make its schema. */
+export const databaseFiles = (folder: string): { readonly path: string; readonly migrations: string } => ({
+  path: join(folder, 'neurite.db'),
+  migrations: join(import.meta.dirname, '../migrations'),
+});
+
 function openDb(folder: string, config: Config, log: Logger): Database {
   return openDatabase({
-    path: join(folder, 'neurite.db'),
-    migrations: join(import.meta.dirname, '../migrations'),
+    ...databaseFiles(folder),
     cacheKib: Math.round(config.storage.cacheSize / 2048),
     log: log.child({ module: 'storage' }),
     onFatal: (error) => {

@@ -26,6 +26,17 @@ export interface RoomEventEntry {
   readonly stateChanged: boolean;
 }
 
+/**
+ * An accepted event was filled in before one that is there: room order has it, and so have lists made of rooms' events. It
+ * is news to nobody: no timeline of /sync, no count, no push, no queue to other servers.
+ */
+export interface BackfilledEntry {
+  readonly topic: 'room.backfilled';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+  readonly event: EventNid;
+}
+
 /** The room's current state changed without a timeline event (resolution, soft-failed event, resync). */
 export interface RoomStateEntry {
   readonly topic: 'room.state';
@@ -127,6 +138,7 @@ export interface ProfileEntry {
 
 export type StoredEntry =
   | RoomEventEntry
+  | BackfilledEntry
   | RoomStateEntry
   | MembershipEntry
   | RedactedEntry

@@ -6,9 +6,9 @@ import { openDataFolder } from '../storage/index.ts';
 import { CommandError } from './options.ts';
 
 /** What a running server does for commands, by name. */
-export const controlCommands = (app: App): Record<'create-user' | 'verify', ControlCommand> => ({
+export const controlCommands = (app: App): Record<'create-user' | 'repair', ControlCommand> => ({
   'create-user': (user) => app.createUser(user as NewUser),
-  verify: (_, print) => app.verify(print),
+  repair: (_, print) => app.repair(print),
 });
 
 /** Loads the server only when it is needed: `version` and `check-config` answer without it. */

@@ -1,14 +1,30 @@
-/** `neurite verify`: recomputes what is stored from what it was made from, and names each difference. */
+/**
+ * `neurite verify`: recomputes what is stored from what it was made from, and names each difference. It only reads, and may
+ * run beside the server; `--repair` first has what is derived made anew, by the server if one runs.
+ */
+import type { ServerName } from '../matrix/ids.ts';
+import { readDataFolder } from '../storage/index.ts';
 import { runOnData } from './app.ts';
 import { CommandError, type ConfigOptions, configOf } from './options.ts';
 
-/** Prints each difference as a line. @throws CommandError when there is any */
-export const verify = async (options: ConfigOptions): Promise<void> => {
+export interface VerifyOptions extends ConfigOptions {
+  readonly repair?: boolean;
+}
+
+/** Prints each difference as a line. @throws CommandError when there is any (left) */
+export const verify = async (options: VerifyOptions): Promise<void> => {
+  const config = configOf(options);
+  const folder = readDataFolder(config.dataDir, config.serverName);
+  if (!folder.ok) throw new CommandError(folder.error.message);
+  if (options.repair === true) {
+    await runOnData(config, 'repair', null, (line) => void process.stdout.write(`Made anew: ${line}\n`));
+  }
+  const { verifyData } = await import('../verify.ts');
   let differences = 0;
-  await runOnData(configOf(options), 'verify', null, (line) => {
+  for await (const line of verifyData(folder.value, config.serverName as ServerName)) {
     differences++;
     process.stdout.write(`${line}\n`);
-  });
+  }
   if (differences > 0)
     throw new CommandError(`${differences} ${differences === 1 ? 'difference' : 'differences'} found.`);
   process.stdout.write('No difference found.\n');

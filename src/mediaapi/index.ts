@@ -15,9 +15,10 @@ import { Images } from './images.ts';
 import { Moderation } from './moderation.ts';
 import { Previews } from './previews/previews.ts';
 import { Repository } from './repository.ts';
-import { checkMedia, Retention } from './retention.ts';
+import { Retention } from './retention.ts';
 import { Thumbnails } from './thumbnails.ts';
 import { Uploads } from './uploads.ts';
+import { verifyMedia } from './verify.ts';
 
 export { disposition, fileHeaders } from './content-type.ts';
 export type { DownloadRequest, FetchRemote, RemoteAnswer, StoredItem } from './downloads.ts';
@@ -29,6 +30,7 @@ export type { ItemRow } from './storage.ts';
 export type { Box } from './thumbnail-size.ts';
 export type { Thumbnail, Thumbnails } from './thumbnails.ts';
 export type { CreatedMedia, IncomingFile, Uploads } from './uploads.ts';
+export { repairMediaUsage, verifyMedia } from './verify.ts';
 
 export interface MediaParts {
   readonly db: Database;
@@ -89,7 +91,10 @@ export function createMedia(parts: MediaParts): Media {
     open: (item) => openContent(files, item),
     verify: async () => {
       await retention.sweep();
-      return checkMedia(common);
+      const faults: string[] = [];
+      const inLane = <T>(hash: string, look: () => Promise<T>): Promise<T> => repository.inLane(hash, look);
+      for await (const fault of verifyMedia(db, config.dataDir, { strays: true, inLane })) faults.push(fault);
+      return faults;
     },
     [Symbol.asyncDispose]: async () => {
       stop.abort();

@@ -1,6 +1,6 @@
 /**
  * What happens to files without anyone asking: expired ids and old copies go, the storage budget is kept, and what a
- * crash left behind is swept up. `checkMedia` tells whether rows and files agree.
+ * crash left behind is swept up.
  */
 import type { Config } from '../config/index.ts';
 import type { ServerName, UserId } from '../matrix/ids.ts';
@@ -154,50 +154,4 @@ export class Retention {
     const rows = this.#parts.db.read((snapshot) => snapshot.all(selectOld, kind, before, limit));
     return rows.map(({ origin, media_id }) => ({ origin: origin as ServerName, mediaId: media_id }));
   }
-}
-
-/** Where rows and files disagree, one sentence each; nothing is changed. Uploads may go on meanwhile. */
-export async function checkMedia({ db, files, repository }: CheckParts): Promise<string[]> {
-  const faults: string[] = [];
-  const hashes = new Set<string>();
-  for (let after: string | undefined = ''; after !== undefined;) {
-    const from: string = after;
-    const blobs = db.read((snapshot) => snapshot.all(storage.selectBlobsAfter, from, batch));
-    for (const { hash } of blobs) hashes.add(hash);
-    after = blobs.at(-1)?.hash;
-  }
-  for await (const names of files.stored('content')) for (const name of names) hashes.add(name);
-  // In the lane of a content its rows and files agree, or never will.
-  for (const hash of hashes) {
-    await repository.inLane(hash, async () => void faults.push(...(await faultsOf(db, files, hash))));
-  }
-  for await (const names of files.stored('thumbnails')) {
-    for (const name of names) {
-      if (!hashes.has(name.split('-')[0] ?? '')) faults.push(`the file of thumbnail ${name} belongs to nothing`);
-    }
-  }
-  return faults;
-}
-
-type CheckParts = Pick<RetentionParts, 'db' | 'files' | 'repository'>;
-
-async function faultsOf(db: Database, files: MediaFiles, hash: string): Promise<string[]> {
-  const blob = db.read((snapshot) => snapshot.get(storage.selectBlob, hash));
-  const size = await files.sizeOf(files.contentPath(hash));
-  if (blob === undefined) return size === undefined ? [] : [`the file of media ${hash} belongs to nothing`];
-  const faults = difference(`media ${hash}`, size, blob.size);
-  if (db.read((snapshot) => snapshot.get(storage.selectAnyItemOfBlob, hash)) === undefined) {
-    faults.push(`media ${hash} is named by nothing`);
-  }
-  for (const row of db.read((snapshot) => snapshot.all(storage.selectThumbnails, hash))) {
-    const name = thumbnailName(row);
-    faults.push(...difference(`thumbnail ${name}`, await files.sizeOf(files.thumbnailPath(name)), row.size));
-  }
-  return faults;
-}
-
-function difference(what: string, found: number | undefined, expected: number): string[] {
-  if (found === expected) return [];
-  if (found === undefined) return [`the file of ${what} is missing`];
-  return [`the file of ${what} has ${found} bytes instead of ${expected}`];
 }

@@ -26,6 +26,8 @@ export interface CreateArguments {
   readonly sender: UserId;
   /** Content of the create event, without `room_version` (it is added). */
   readonly content: Record<string, unknown>;
+  /** An id of `newRoomId`, for versions whose room ids are random. */
+  readonly roomId?: RoomId | undefined;
 }
 
 export interface SendOptions {
@@ -36,6 +38,8 @@ export interface SendOptions {
 
 /** Writing. A method that takes a Tx runs inside the caller's unit; it throws MatrixError and leaves nothing behind. */
 export interface RoomWriter {
+  /** An id for a room that is not made yet. */
+  newRoomId(): RoomId;
   /** Makes a room with its create event. @throws M_UNSUPPORTED_ROOM_VERSION */
   createRoom(tx: Tx, args: CreateArguments): Room;
   /**

@@ -29,7 +29,8 @@ export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts
 export { eventsByTime } from './query/by-time.ts';
 export { plainTopic, roomSummary } from './query/room-summary.ts';
 export type * from './types.ts';
+export { openRoomReader } from './reader.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';
 export { collectState, type Collected } from './state/collect.ts';
 export { deleteOriginals } from './state/originals.ts';
-export { verifyRoomserver } from './verify/index.ts';
+export { repairRoomserver, verifyRoomserver } from './verify/index.ts';

@@ -11,7 +11,7 @@ import { entriesOf } from './state/snapshots.ts';
 import { childRows, relatingNids, transactionOf } from './storage/annotations.ts';
 import { comparePlaces } from './storage/event-rows.ts';
 import { eventIdFrom, types as knownTypes } from './storage/nids.ts';
-import { type Stores, currentEventNid, stateEventNid } from './stores.ts';
+import { type Stores, currentEventNid, openStores, stateEventNid } from './stores.ts';
 import type { EventNid, LocalMembership, StateEntry, StateKeyNid, StoredEvent, TypeNid } from './types.ts';
 import { visibleTo } from './visibility.ts';
 
@@ -25,6 +25,10 @@ const strippedTypes = [
   'm.room.topic',
   'm.room.encryption',
 ];
+
+/** A reader with stores of its own, for a process that only reads. */
+export const openRoomReader = (snapshot: Snapshot, serverName: ServerName): RoomReader =>
+  roomReader(openStores(snapshot, serverName));
 
 export function roomReader(stores: Stores): RoomReader {
   return {

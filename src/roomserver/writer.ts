@@ -8,7 +8,7 @@ import { canonicalJson } from '../matrix/canonical-json.ts';
 import { matrixError } from '../matrix/errors.ts';
 import { authorise } from '../matrix/event-auth.ts';
 import { EventBuildError, type EventReference, type Signer, buildEvent } from '../matrix/event-builder.ts';
-import type { EventId } from '../matrix/ids.ts';
+import type { EventId, RoomId } from '../matrix/ids.ts';
 import type { JsonObject } from '../matrix/json.ts';
 import type { RoomEvent } from '../matrix/pdu.ts';
 import { rulesOfVersion } from '../matrix/room-versions.ts';
@@ -39,6 +39,7 @@ interface Ground {
 export function roomWriter(tools: PipelineTools, signer: Signer): RoomWriter {
   const { stores } = tools;
   return {
+    newRoomId: () => newRoomId(signer),
     createRoom: (tx, args) => createRoom(tools, signer, tx, args),
     send: (tx, room, proto, options = {}) => send(tools, signer, tx, room, proto, options),
     eraseSender: (tx, user) => stores.erased.add(tx, user),
@@ -56,12 +57,13 @@ export function roomWriter(tools: PipelineTools, signer: Signer): RoomWriter {
   };
 }
 
+const newRoomId = ({ serverName }: Signer): RoomId =>
+  `!${randomBytes(14).toString('base64url')}:${serverName}` as RoomId;
+
 function createRoom(tools: PipelineTools, signer: Signer, tx: Tx, args: CreateArguments): Room {
   const rules = rulesOfVersion(args.version);
   if (rules === undefined) throw matrixError.unsupportedRoomVersion();
-  const roomId = rules.roomIdIsCreateHash
-    ? undefined
-    : `!${randomBytes(14).toString('base64url')}:${signer.serverName}`;
+  const roomId = rules.roomIdIsCreateHash ? undefined : (args.roomId ?? newRoomId(signer));
   const content: JsonObject = { ...(args.content as JsonObject), room_version: rules.version };
   if (rules.creatorInContent) content.creator = args.sender;
   const template = {

@@ -37,6 +37,29 @@ const readIfPresent = (file: string): string | undefined => {
   }
 };
 
+/** The fault of a folder that belongs to another name; undefined: it is of this one, or of nobody yet. */
+const otherName = (folder: string, serverName: string): DataFolderFault | undefined => {
+  const owner = readIfPresent(join(folder, 'server_name'));
+  if (owner === undefined || owner === serverName) return undefined;
+  const message = `The data folder ${folder} belongs to the server name ${owner}, not ${serverName}.`;
+  return { reason: 'other-name', message };
+};
+
+/**
+ * A folder to look into without taking it: a server may run on it.
+ *
+ * @returns its absolute path
+ */
+export function readDataFolder(path: string, serverName: string): Result<string, DataFolderFault> {
+  const folder = resolve(path);
+  try {
+    const fault = otherName(folder, serverName);
+    return fault === undefined ? ok(folder) : err(fault);
+  } catch (error) {
+    return err({ reason: 'unusable', message: `The data folder ${folder} cannot be read: ${messageOf(error)}.` });
+  }
+}
+
 /**
  * Makes the folder if need be, takes it for this process and binds it to the server name.
  *
@@ -49,14 +72,13 @@ export function openDataFolder(path: string, serverName: string): Result<DataFol
     mkdirSync(folder, { recursive: true, mode: 0o700 });
     lock = new SqliteDatabase(join(folder, 'lock'), { timeout: 0 });
     lock.exec('BEGIN EXCLUSIVE');
-    const nameFile = join(folder, 'server_name');
-    const owner = readIfPresent(nameFile);
-    if (owner !== undefined && owner !== serverName) {
+    const fault = otherName(folder, serverName);
+    if (fault !== undefined) {
       lock.close();
-      const message = `The data folder ${folder} belongs to the server name ${owner}, not ${serverName}.`;
-      return err({ reason: 'other-name', message });
+      return err(fault);
     }
-    if (owner === undefined) writeFileSync(nameFile, `${serverName}\n`, { mode: 0o600 });
+    const nameFile = join(folder, 'server_name');
+    if (readIfPresent(nameFile) === undefined) writeFileSync(nameFile, `${serverName}\n`, { mode: 0o600 });
   } catch (error) {
     lock?.close();
     if (codeOf(error).startsWith('SQLITE_BUSY')) {

@@ -13,6 +13,7 @@ import { Connection, type Snapshot } from './connection.ts';
 import { Durability, Shown } from './durability.ts';
 import { CommitError } from './errors.ts';
 import { databaseMeasures, type Counters } from './measures.ts';
+import type { Reader } from './read-only.ts';
 import { Sequence, type Position } from './sequence.ts';
 import { sql } from './statement.ts';
 import { GroupTx, updateReservation, type Tx } from './transaction.ts';
@@ -50,7 +51,7 @@ const keepUnit = sql('RELEASE unit');
 const undoUnit = sql('ROLLBACK TO unit');
 const selectReservation = sql<[], { reserved: number }>('SELECT reserved FROM kernel_sequence WHERE id = 1');
 
-export class Database {
+export class Database implements Reader {
   readonly path: string;
   readonly #onFatal: (error: Error) => void;
   readonly #writer: Connection;

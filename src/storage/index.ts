@@ -4,10 +4,12 @@ import { Database, type DatabaseOptions } from './database.ts';
 import { migrate } from './migrate.ts';
 
 export type { Snapshot, RunResult } from './connection.ts';
-export { type DataFolder, type DataFolderFault, openDataFolder } from './data-folder.ts';
+export { type DataFolder, type DataFolderFault, openDataFolder, readDataFolder } from './data-folder.ts';
 export { Database, type DatabaseOptions, type NotPromise } from './database.ts';
+export { type DerivedRow, DerivedTable } from './derived.ts';
 export { Shown } from './durability.ts';
 export { CommitError, isStorageFull } from './errors.ts';
+export { openReadOnly, type Reader } from './read-only.ts';
 export type { Tx } from './transaction.ts';
 export { asPosition, type Position } from './sequence.ts';
 export { sql, type SqlStatement, type SqlValue } from './statement.ts';

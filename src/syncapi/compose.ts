@@ -33,6 +33,7 @@ const askedAbout: Readonly<Record<Topic, readonly Item[]>> = {
   'user.device_list': [deviceListsItem],
   'device.key_counts': keyCountItems,
   'user.counts': [],
+  'room.backfilled': [],
   'event.redacted': [],
   'room.purged': [],
   'user.profile': [],

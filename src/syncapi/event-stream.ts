@@ -94,6 +94,7 @@ function isStreamed({ topic }: Entry): boolean {
     case 'user.presence':
       return true;
     case 'room.state':
+    case 'room.backfilled':
     case 'event.redacted':
     case 'room.purged':
     case 'user.counts':

@@ -23,7 +23,7 @@ export type { Direction } from './page.ts';
 export { parseCut, positionBefore } from './place-token.ts';
 export { readRelations, type RelationsRequest } from './relations.ts';
 export type { Asker, ReadParts } from './room-read.ts';
-export { rebuildThreadEvents, verifyThreadEvents } from './thread-events.ts';
+export { repairThreadEvents, verifyThreadEvents } from './thread-events.ts';
 export { readSearch, type GroupKey, type SearchRequest } from './search/search.ts';
 export { readThreads, type ThreadsRequest } from './threads.ts';
 export { readEventAtTime, type TimestampRequest } from './timestamp.ts';

@@ -4,7 +4,7 @@
  */
 import type { RoomNid } from '../bus/index.ts';
 import type { UserId } from '../matrix/ids.ts';
-import { type LocalMembership, type StoredEvent, clientEvent, clientEvents, clientView } from '../roomserver/index.ts';
+import { type LocalMembership, type StoredEvent, clientEvent, clientView } from '../roomserver/index.ts';
 import type { Snapshot } from '../storage/index.ts';
 import { isIgnored } from './event-admission.ts';
 import { accountDataEvents, presenceEvent, receiptEvents } from './ephemeral-events.ts';
@@ -87,17 +87,26 @@ async function roomMembers(parts: InitialSyncParts, read: RoomRead, limit: numbe
   const page = await readPage(read, { direction: 'b', from: upTo, limit: wanted, admits }, String(upTo));
   const oldest = page.events.at(-1)?.place;
   const start = page.next?.token ?? (oldest === undefined ? String(upTo) : tokenBefore(oldest));
-  const chunk = await writeEvents(read, page.events.toReversed());
+  const chunk = await writeOldEvents(read, page.events.toReversed());
   const state = follows ? rooms.currentSnapshot(snapshot, room.nid) : rooms.snapshotAt(snapshot, room.nid, upTo);
-  const nids = rooms.stateEntries(snapshot, state).map(({ event }) => event);
-  const stateTexts = await clientEvents(snapshot, rooms, nids, read.view);
+  const events = rooms.stateEntries(snapshot, state).flatMap(({ event }) => rooms.event(snapshot, event) ?? []);
+  const stateText = await writeOldEvents(read, events);
   const accountData = accountDataEvents(parts.userData.accountData(snapshot, userId, room.roomId, startOfTime, head));
   const membershipText = membership === undefined ? '' : `"membership":"${membership.membership}",`;
   return (
     `"room_id":${JSON.stringify(room.roomId)},${membershipText}` +
-    `"messages":{"chunk":[${chunk}],"start":"${start}","end":"${upTo}"},"state":[${stateTexts.join(',')}],` +
+    `"messages":{"chunk":[${chunk}],"start":"${start}","end":"${upTo}"},"state":[${stateText}],` +
     `"visibility":"${parts.isPublished(snapshot, room.nid) ? 'public' : 'private'}","account_data":[${accountData}]`
   );
+}
+
+/** Events as they were when these endpoints were made: the sender stands in `user_id` too. */
+async function writeOldEvents(read: RoomRead, events: Iterable<StoredEvent>): Promise<string> {
+  const texts: string[] = [];
+  for (const event of events) {
+    texts.push(`{"user_id":${JSON.stringify(event.sender)},${(await writeEvents(read, [event])).slice(1)}`);
+  }
+  return texts.join(',');
 }
 
 /** The room's receipts, for who has not left. */

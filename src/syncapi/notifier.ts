@@ -149,9 +149,10 @@ export class Notifier {
       case 'device.to_device':
       case 'device.key_counts':
         return this.#concernUser(entry.user, concerned, entry.deviceId);
-      // Counts go with an event or a receipt, a redaction is an event, profiles reach rooms as member events, and what a
-      // purge deletes is not told.
+      // Counts go with an event or a receipt, a redaction is an event, profiles reach rooms as member events, and what is
+      // back-filled or purged is no news.
       case 'user.counts':
+      case 'room.backfilled':
       case 'event.redacted':
       case 'room.purged':
       case 'user.profile':

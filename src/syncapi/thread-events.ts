@@ -1,9 +1,9 @@
 /**
  * The projection behind /threads: the events with an `m.thread` relation in room order, written as they enter the
- * timeline. It says where to look; whether an event still relates (redactions), who sees it and which threads they make
- * is read from the events themselves.
+ * room's order. It says where to look; whether an event still relates (redactions), who sees it and which threads they make
+ * is read from the events themselves, so rows of what was redacted or withdrawn since do no harm.
  */
-import type { Projection, RoomEventEntry, RoomNid, StoredEntry } from '../bus/index.ts';
+import type { Projection, RoomNid } from '../bus/index.ts';
 import type { EventId } from '../matrix/ids.ts';
 import {
   type EventNid,
@@ -13,7 +13,17 @@ import {
   contentOf,
   relationIn,
 } from '../roomserver/index.ts';
-import { type Position, type Snapshot, type Tx, asPosition, sql } from '../storage/index.ts';
+import {
+  asPosition,
+  type Database,
+  type DerivedRow,
+  DerivedTable,
+  type Position,
+  type Reader,
+  type Snapshot,
+  type Tx,
+  sql,
+} from '../storage/index.ts';
 import type { Cut } from './place-token.ts';
 import { startOfTime } from './token.ts';
 
@@ -40,9 +50,17 @@ const selectThreadEvents = sql<
    WHERE room = ? AND (slot, live, depth, event) <= (?, ?, ?, ?)
    ORDER BY slot DESC, live DESC, depth DESC, event DESC LIMIT ?`,
 );
-const deleteThreadEvents = sql<[]>('DELETE FROM syncapi_thread_events');
+const selectThreadEventsOf = sql<[room: number], Row>(
+  'SELECT slot, live, depth, event, root FROM syncapi_thread_events WHERE room = ?',
+);
+const derivedRows = new DerivedTable({
+  table: 'syncapi_thread_events',
+  what: 'thread event',
+  key: ['room', 'slot', 'live', 'depth', 'event'],
+  values: ['root'],
+});
 const anything = Number.MAX_SAFE_INTEGER;
-const endOfTime = asPosition(anything);
+const pageSize = 1000;
 
 /** The thread events of a room before a cut, newest first. */
 export function threadEventsBefore(snapshot: Snapshot, room: RoomNid, upTo: Cut, limit: number): ThreadEvent[] {
@@ -58,80 +76,74 @@ export function threadEventsBefore(snapshot: Snapshot, room: RoomNid, upTo: Cut,
 export const threadEventsProjection = (rooms: RoomReader): Projection => ({
   name: 'syncapi.threads',
   apply: (tx, entry) => {
-    const event = entersTimeline(entry) ? rooms.event(tx, entry.event) : undefined;
-    const row = event && threadEventOf(event);
-    if (event !== undefined && row !== undefined) insert(tx, event.room, row);
+    if (entry.topic !== 'room.event' && entry.topic !== 'room.backfilled') return;
+    const event = rooms.event(tx, entry.event);
+    if (event !== undefined) addThreadEvent(tx, event);
   },
 });
 
-/** Redactions, and whatever else happens to an event later, are looked up when the table is read. */
-function entersTimeline(entry: StoredEntry): entry is RoomEventEntry {
-  switch (entry.topic) {
-    case 'room.event':
-      return true;
-    case 'room.state':
-    case 'room.membership':
-    case 'event.redacted':
-    case 'room.purged':
-    case 'room.receipt':
-    case 'user.account_data':
-    case 'user.counts':
-    case 'user.device_list':
-    case 'user.profile':
-    case 'device.to_device':
-    case 'device.key_counts':
-      return false;
-  }
+function addThreadEvent(tx: Tx, event: StoredEvent): void {
+  const row = rowOf(event);
+  if (row !== undefined) tx.run(insertThreadEvent, ...row);
 }
 
-/** The row of an event; undefined when it is in no thread. */
-function threadEventOf(event: StoredEvent): ThreadEvent | undefined {
+function rowOf(
+  event: StoredEvent,
+): [room: number, slot: number, live: number, depth: number, event: number, root: string] | undefined {
   // Most events are ruled out without being parsed.
   if (event.place === undefined || !event.client.includes('m.thread')) return undefined;
   const relation = relationIn(contentOf(event));
-  return relation?.relType === 'm.thread' ? { ...event.place, root: relation.eventId as EventId } : undefined;
+  if (relation?.relType !== 'm.thread') return undefined;
+  const { slot, live, depth, nid } = event.place;
+  return [event.room, slot, live, depth, nid, relation.eventId];
 }
 
-const insert = (tx: Tx, room: RoomNid, { slot, live, depth, nid, root }: ThreadEvent): void =>
-  void tx.run(insertThreadEvent, room, slot, live, depth, nid, root);
-
-/** Makes the table anew from the rooms' timelines; redacted events, whose relation is gone, are not in it. */
-export function rebuildThreadEvents(tx: Tx, rooms: RoomReader): void {
-  tx.run(deleteThreadEvents);
-  for (const room of allRooms(tx, rooms)) {
-    for (const row of threadEventsIn(tx, rooms, room)) insert(tx, room, row);
+/** Differences between the table and what the rooms' timelines make of it, one sentence each. */
+export function* verifyThreadEvents(db: Reader, rooms: RoomReader): Generator<string, void> {
+  for (const room of db.read((snapshot) => [...rooms.roomsChangedSince(snapshot, startOfTime)])) {
+    yield* db.read((snapshot) => {
+      const { roomId } = rooms.roomByNid(snapshot, room);
+      return differencesIn(snapshot, rooms, room).map((each) => `${roomId}: ${derivedRows.describe(each)}`);
+    });
   }
 }
 
-/** One line for each difference between the table and what a rebuild would make of it (INVARIANTS 7). */
-export function* verifyThreadEvents(snapshot: Snapshot, rooms: RoomReader): Iterable<string> {
-  for (const room of allRooms(snapshot, rooms)) {
-    const { roomId } = rooms.roomByNid(snapshot, room);
-    const kept = new Map(threadEventsBefore(snapshot, room, endOfTime, anything).map(({ nid, root }) => [nid, root]));
-    for (const { nid, root } of threadEventsIn(snapshot, rooms, room)) {
-      if (kept.get(nid) !== root) yield `${roomId}: event ${nid} is not in the list of thread ${root}`;
-      kept.delete(nid);
-    }
-    for (const [nid, root] of kept) {
-      if (rooms.event(snapshot, nid)?.redactedBy === 0) yield `${roomId}: event ${nid} is listed in thread ${root}`;
-    }
+/** Makes the table anew where it differs, a room in a unit of work of its own; tells `print` of each repaired row. */
+export async function repairThreadEvents(
+  db: Database,
+  rooms: RoomReader,
+  print: (line: string) => void,
+): Promise<void> {
+  for (const room of db.read((snapshot) => [...rooms.roomsChangedSince(snapshot, startOfTime)])) {
+    const repaired = await db.write((tx) => {
+      const differences = differencesIn(tx, rooms, room);
+      for (const difference of differences) derivedRows.repair(tx, difference);
+      const { roomId } = rooms.roomByNid(tx, room);
+      return differences.map((each) => `${roomId}: ${derivedRows.describe(each)}`);
+    });
+    repaired.forEach(print);
   }
 }
 
-const allRooms = (snapshot: Snapshot, rooms: RoomReader): RoomNid[] => [
-  ...rooms.roomsChangedSince(snapshot, startOfTime),
-];
-
-function* threadEventsIn(snapshot: Snapshot, rooms: RoomReader, room: RoomNid): Iterable<ThreadEvent> {
-  let after: Cut = startOfTime;
+function differencesIn(snapshot: Snapshot, rooms: RoomReader, room: RoomNid): ReturnType<DerivedTable['differences']> {
+  const expected: DerivedRow[] = [];
+  let after: Place | Position = startOfTime;
   for (;;) {
-    const events: StoredEvent[] = rooms.timelineForward(snapshot, room, after, endOfTime, 1000);
+    const events: StoredEvent[] = rooms.timelineForward(snapshot, room, after, asPosition(anything), pageSize);
     for (const event of events) {
-      const row = threadEventOf(event);
-      if (row !== undefined) yield row;
+      const row = rowOf(event);
+      if (row !== undefined) expected.push(row);
     }
     const last: Place | undefined = events.at(-1)?.place;
-    if (last === undefined) return;
+    if (last === undefined) break;
     after = last;
   }
+  const stored = snapshot.all(selectThreadEventsOf, room).filter((row) => {
+    const event = rooms.event(snapshot, row.event);
+    return event === undefined || (event.redactedBy === 0 && event.place !== undefined);
+  });
+  return derivedRows.differences(
+    stored.map((row) => [room, row.slot, row.live, row.depth, row.event, row.root]),
+    expected,
+  );
 }

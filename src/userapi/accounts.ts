@@ -58,6 +58,9 @@ const insertAccount = sql<
 >(
   `INSERT INTO userapi_accounts (user_id, kind, is_admin, password_hash, user_type, created_at) VALUES (?, ?, ?, ?, ?, ?)`,
 );
+const updateKind = sql<[hash: string, userId: string]>(
+  `UPDATE userapi_accounts SET kind = 'user', password_hash = ? WHERE user_id = ? AND kind = 'guest'`,
+);
 const updatePassword = sql<[hash: string, userId: string]>(
   'UPDATE userapi_accounts SET password_hash = ? WHERE user_id = ?',
 );
@@ -98,6 +101,7 @@ export class Accounts {
   /** Names that nobody can register. */
   readonly #reserved = new Set<string>();
   readonly #onChange: (() => void)[] = [];
+  readonly #onCreate: ((tx: Tx, account: Required<Pick<NewAccount, 'userId' | 'kind'>>) => void)[] = [];
 
   constructor(bus: Bus, serverName: ServerName, clock: Clock) {
     this.#bus = bus;
@@ -113,6 +117,11 @@ export class Accounts {
   /** Keeps a name from being registered. */
   reserve(userId: UserId): void {
     this.#reserved.add(userId);
+  }
+
+  /** Calls `listener` in the transaction that makes an account, and again when a guest becomes a user. */
+  onCreate(listener: (tx: Tx, account: Required<Pick<NewAccount, 'userId' | 'kind'>>) => void): void {
+    this.#onCreate.push(listener);
   }
 
   /** The account of a user of this server. */
@@ -195,6 +204,15 @@ export class Accounts {
     tx.run(insertAccount, userId, kind, isAdmin ? 1 : 0, passwordHash ?? null, userType ?? null, this.#clock.now());
     // Whoever keeps an eye on profiles learns of the user.
     this.#bus.append(tx, { topic: 'user.profile', user: userId });
+    tx.touch(`user:${userId}`);
+    for (const listener of this.#onCreate) listener(tx, { userId, kind });
+  }
+
+  /** Makes a user of a guest. @throws M_USER_IN_USE when he is none (any longer) */
+  promote(tx: Tx, userId: UserId, passwordHash: string): void {
+    if (tx.run(updateKind, passwordHash, userId).changes === 0) throw matrixError.userInUse();
+    this.#changed(tx, userId);
+    for (const listener of this.#onCreate) listener(tx, { userId, kind: 'user' });
   }
 
   setPassword(tx: Tx, userId: UserId, hash: string): void {

@@ -102,7 +102,9 @@ export class CrossSigning {
       if (before !== undefined && before.id !== id) this.#forgetKey(tx, userId, usage, before.id);
       tx.run(upsertKey, userId, usage, id, JSON.stringify(key));
     }
-    if (changes.length > 0) this.#lists.touch(tx, userId);
+    // Only its owner is ever shown a user-signing key.
+    const isPrivate = changes.every(({ usage }) => usage === 'user_signing');
+    if (changes.length > 0) this.#lists.touch(tx, userId, isPrivate ? userId : undefined);
   }
 
   /** Stores one uploaded signature: on an own device, the own master key or another's. Returns why not. */

@@ -22,7 +22,7 @@ export class DeviceLists {
   }
 
   /**
-   * Records that a user's device keys, device names or cross-signing keys changed.
+   * Records that a user's devices, device names, their keys or cross-signing keys changed.
    * @param viewer the only user who sees the change (he signed the other's key); the log entry then names him
    */
   touch(tx: Tx, userId: UserId, viewer?: UserId): void {

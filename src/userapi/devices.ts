@@ -19,8 +19,9 @@ export interface Device {
   readonly lastSeenAgent: string | undefined;
 }
 
-/** Called inside the transaction that renames or deletes a device. */
+/** Called inside the transaction that makes, renames or deletes a device. */
 export interface DeviceListener {
+  created?(tx: Tx, userId: UserId, deviceId: string): void;
   renamed?(tx: Tx, userId: UserId, deviceId: string): void;
   deleted?(tx: Tx, userId: UserId, deviceId: string): void;
 }
@@ -133,6 +134,7 @@ export class Devices {
     const name = displayName === undefined ? null : checkedName(displayName);
     tx.run(insertDevice, userId, deviceId, name, this.#clock.now(), dehydrated ? 1 : 0);
     tx.touch(`user:${userId}`);
+    for (const listener of this.#listeners) listener.created?.(tx, userId, deviceId);
     return true;
   }
 

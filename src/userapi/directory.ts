@@ -97,7 +97,8 @@ export class UserDirectory implements Consumer {
         return String(entry.room);
       case 'room.membership':
       case 'room.purged':
-      case 'event.redacted':
+      case 'room.backfilled':
+    case 'event.redacted':
       case 'room.receipt':
       case 'user.account_data':
       case 'user.counts':

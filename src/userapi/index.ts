@@ -2,7 +2,7 @@
 import type { Bus } from '../bus/index.ts';
 import type { Config } from '../config/index.ts';
 import { deleteTransactions } from '../http/index.ts';
-import type { ServerName } from '../matrix/ids.ts';
+import { localpartOf, type ServerName } from '../matrix/ids.ts';
 import type { RoomReader, RoomWriter } from '../roomserver/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
@@ -148,6 +148,13 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
   const receipts = new Receipts(bus, clock, rooms, accountData);
   const typing = new Typing(db, bus, clock);
   const presence = new Presence(db, bus, clock, config.presence.enabled);
+  accounts.onCreate((tx, { userId, kind }) => {
+    // Clients show people by name from the start; guests choose one.
+    if (kind === 'user' && profiles.field(tx, userId, 'displayname') === undefined) {
+      profiles.set(tx, userId, 'displayname', localpartOf(userId));
+    }
+    tx.afterCommit(() => presence.created(userId));
+  });
   // Sending is activity (§Last active ago).
   bus.addListener((entries) => {
     for (const { entry } of entries) {

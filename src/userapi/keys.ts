@@ -83,13 +83,14 @@ export class DeviceKeys {
   constructor(devices: Devices, lists: DeviceLists, signatures: Signatures) {
     this.#lists = lists;
     this.#signatures = signatures;
+    // A device belongs to the list from the first moment, with keys or (still) without.
     devices.onChange({
-      renamed: (tx, userId, deviceId) => {
-        if (tx.get(selectKeys, userId, deviceId) !== undefined) lists.touch(tx, userId);
-      },
+      created: (tx, userId) => lists.touch(tx, userId),
+      renamed: (tx, userId) => lists.touch(tx, userId),
       deleted: (tx, userId, deviceId) => {
         signatures.deleteOn(tx, userId, deviceId);
-        if (tx.run(deleteKeys, userId, deviceId).changes > 0) lists.touch(tx, userId);
+        tx.run(deleteKeys, userId, deviceId);
+        lists.touch(tx, userId);
       },
     });
   }

@@ -163,6 +163,14 @@ export class Presence {
     this.#update(userId, user);
   }
 
+  /** An account was made: that was the user's first activity, and nobody is there yet who could be told. */
+  created(userId: UserId): void {
+    if (!this.#enabled) return;
+    this.#user(userId).lastActiveAt = this.#clock.now();
+    this.#dirty.add(userId);
+    this.#rows.mark();
+  }
+
   /** The user is gone for good (deactivation). */
   forget(userId: UserId): void {
     const user = this.#users.get(userId);

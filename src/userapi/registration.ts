@@ -18,6 +18,8 @@ export interface RegistrationWish extends SessionWish {
   readonly username?: string | undefined;
   readonly password?: string | undefined;
   readonly inhibitLogin?: boolean | undefined;
+  /** Token of a guest who wants to become a user under the name that he has. */
+  readonly guestToken?: string | undefined;
 }
 
 /** An account made by the operator: nothing but its name is asked for. */
@@ -69,14 +71,18 @@ export class Registration {
   register(body: JsonObject, read: (body: JsonObject) => RegistrationWish): Promise<unknown> {
     const { config, uia } = this.#parts;
     if (config.mode === 'closed') throw matrixError.forbidden('Registration is closed on this server');
+    // A client that lost the answer repeats its last request: the account is made once.
+    const done = uia.outcome('register', body);
+    if (done !== undefined) return done;
     const wished = read(body);
-    if (wished.username !== undefined) this.checkAvailable(wished.username);
+    if (wished.guestToken !== undefined) this.#guest(wished.guestToken, wished.username);
+    else if (wished.username !== undefined) this.checkAvailable(wished.username);
     const stages: StageName[] = [];
     if (config.mode === 'token') stages.push('m.login.registration_token');
     if (config.terms.length > 0) stages.push('m.login.terms');
     if (stages.length === 0) stages.push('m.login.dummy');
     const params = config.terms.length > 0 ? { 'm.login.terms': termsParameters(config.terms) } : {};
-    const request = { operation: 'register', requester: undefined, body, flows: [stages], params };
+    const request = { operation: 'register', requester: undefined, body, flows: [stages], params, once: true };
     return uia.guard(request, (granted) => this.#createUser(read(granted.body), granted.facts.registrationToken));
   }
 
@@ -104,13 +110,26 @@ export class Registration {
     });
   }
 
+  /** §Guest Access: who upgrades his account keeps its name. @throws M_FORBIDDEN, M_INVALID_USERNAME */
+  #guest(token: string, username: string | undefined): UserId {
+    const { accounts, sessions } = this.#parts;
+    const account = sessions.owner(token);
+    if (account?.kind !== 'guest') throw matrixError.forbidden('guest_access_token is not the token of a guest');
+    if (username === undefined || accounts.idForRegistration(username) !== account.userId) {
+      throw matrixError.invalidUsername('A guest registers under the name that he has');
+    }
+    return account.userId;
+  }
+
   async #createUser(wish: RegistrationWish, token: string | undefined): Promise<Session | { userId: UserId }> {
     const { db, clock, config, accounts, passwords, tokens, sessions } = this.#parts;
-    const userId = accounts.idForRegistration(wish.username);
+    const guest = wish.guestToken === undefined ? undefined : this.#guest(wish.guestToken, wish.username);
+    const userId = guest ?? accounts.idForRegistration(wish.username);
     if (wish.password === undefined) throw matrixError.missingParam('Missing: password');
     const passwordHash = await passwords.hash(checkedPassword(wish.password));
     return db.write((tx) => {
-      accounts.create(tx, { userId, passwordHash });
+      if (guest === undefined) accounts.create(tx, { userId, passwordHash });
+      else accounts.promote(tx, userId, passwordHash);
       if (token !== undefined && !tokens.use(tx, token))
         throw matrixError.forbidden('The registration token has ended');
       for (const { id, version } of config.terms) tx.run(insertTerms, userId, id, version, clock.now());

@@ -92,6 +92,12 @@ export class Sessions {
     return valid ? account : undefined;
   }
 
+  /** Whose access token this is. */
+  owner(accessToken: string): Account | undefined {
+    const token = this.#tokens.find(this.#db, accessToken);
+    return token && this.#db.read((snapshot) => this.#accounts.get(snapshot, token.userId));
+  }
+
   /** @throws M_FORBIDDEN, M_USER_LOCKED */
   async loginWithPassword(identifier: Identifier, password: string, wish: SessionWish): Promise<Session> {
     const account = await this.checkPassword(identifier, password);

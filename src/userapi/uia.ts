@@ -4,8 +4,8 @@
  */
 import { LRUCache } from 'lru-cache';
 import { Reply, type Requester } from '../http/index.ts';
-import type { MatrixError } from '../matrix/errors.ts';
-import { isJsonObject, type JsonObject, type JsonValue } from '../matrix/json.ts';
+import { matrixError, type MatrixError } from '../matrix/errors.ts';
+import { isJsonObject, memberOf, type JsonObject, type JsonValue } from '../matrix/json.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Result } from '../util/result.ts';
@@ -32,6 +32,8 @@ export interface UiaRequest {
   readonly body: JsonObject;
   readonly flows: readonly (readonly StageName[])[];
   readonly params?: JsonObject;
+  /** The operation must not be done twice for one session: `outcome` has its answer for who asks again. */
+  readonly once?: boolean;
 }
 
 /** What the guarded operation gets. */
@@ -51,6 +53,7 @@ interface Session {
   readonly params: JsonObject;
   readonly completed: Set<string>;
   facts: UiaFacts;
+  outcome: Promise<unknown> | undefined;
 }
 
 const maxSessions = 5000;
@@ -70,6 +73,7 @@ export class Uia {
   /**
    * Runs `operation` once a flow is complete; until then the answer is the 401 that says what is missing. A session
    * stays open when the operation throws, and ends when it succeeds.
+   * @throws M_FORBIDDEN for a session that was begun for something else
    */
   async guard(request: UiaRequest, operation: (granted: Granted) => Promise<unknown>): Promise<unknown> {
     const { auth, ...rest } = request.body;
@@ -80,9 +84,23 @@ export class Uia {
     }
     const complete = request.flows.some((stages) => stages.every((stage) => session.completed.has(stage)));
     if (!isJsonObject(auth) || !complete) return challenge(request, session);
-    const result = await operation({ body: { ...session.body, ...rest }, facts: session.facts });
-    this.#sessions.delete(session.id);
-    return result;
+    const outcome = operation({ body: { ...session.body, ...rest }, facts: session.facts });
+    if (request.once === true) session.outcome = outcome;
+    try {
+      const result = await outcome;
+      if (request.once !== true) this.#sessions.delete(session.id);
+      return result;
+    } catch (error) {
+      session.outcome = undefined;
+      throw error;
+    }
+  }
+
+  /** What came, or is about to come, of an operation that is done once, for a client that lost the answer. */
+  outcome(operation: string, body: JsonObject): Promise<unknown> | undefined {
+    const id = memberOf(body.auth, 'session');
+    const session = typeof id === 'string' ? this.#sessions.get(id) : undefined;
+    return session?.operation === operationName(operation, undefined) ? session.outcome : undefined;
   }
 
   /** What a session still asks for of one stage: its `params` entry, or undefined when there is nothing to do. */
@@ -102,12 +120,16 @@ export class Uia {
   }
 
   #session(request: UiaRequest, auth: JsonObject | undefined, body: JsonObject): Session {
-    const operation = `${request.operation} ${request.requester?.userId ?? ''}`;
+    const operation = operationName(request.operation, request.requester);
     const known = typeof auth?.session === 'string' ? this.#sessions.get(auth.session) : undefined;
-    if (known?.operation === operation) return known;
+    // What was shown for one operation must not be good for another.
+    if (known !== undefined && known.operation !== operation) {
+      throw matrixError.forbidden('This session was begun for another operation');
+    }
+    if (known !== undefined) return known;
     const { requester, params = {} } = request;
     const stages = new Set<string>(request.flows.flat());
-    const fresh = { completed: new Set<string>(), facts: {} };
+    const fresh = { completed: new Set<string>(), facts: {}, outcome: undefined };
     const session: Session = { id: newOpaqueId(), operation, requester, body, stages, params, ...fresh };
     this.#sessions.set(session.id, session);
     return session;
@@ -126,6 +148,9 @@ export class Uia {
 }
 
 const isStage = (stages: object, name: string): name is StageName => Object.hasOwn(stages, name);
+
+const operationName = (operation: string, requester: Requester | undefined): string =>
+  `${operation} ${requester?.userId ?? ''}`;
 
 function settle(session: Session, stage: string, facts: UiaFacts): void {
   session.completed.add(stage);

@@ -21,6 +21,47 @@ describe('registration', () => {
     expect(whoami.json).toEqual({ user_id: '@alice:localhost', device_id: done.json.device_id, is_guest: false });
   });
 
+  test('a repeated request of a completed session gets the first answer', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const wish = { username: 'alice', password };
+    const { session } = (await client.post(`${v3}/register`, wish)).json;
+    const body = { ...wish, auth: { type: 'm.login.dummy', session } };
+    const first = await client.post(`${v3}/register`, body);
+    const again = await client.post(`${v3}/register`, body);
+    expect([again.status, again.json]).toEqual([200, first.json]);
+  });
+
+  test('new users are known by their localpart; guests and users without an avatar have none', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    await register(client, 'alice');
+    const profile = (user: string, field = '') => client.get(`${v3}/profile/${user}${field}`);
+    expect((await profile('@alice:localhost')).json).toEqual({ displayname: 'alice' });
+    expect((await profile('@alice:localhost', '/avatar_url')).json).toEqual({});
+    expect((await profile('@alice:localhost', '/org.example.field')).status).toBe(404);
+  });
+
+  test('a guest becomes a user under the name that he has', async () => {
+    await using server = await startUserServer({ registration: { ...registration, mode: 'open', guests: true } });
+    const { client } = server;
+    const guest = (await client.post(`${v3}/register?kind=guest`, {})).json;
+    const username: string = guest.user_id.slice(1).split(':')[0];
+    const other = (await client.post(`${v3}/register?kind=guest`, {})).json;
+    const upgrade = (more: object) =>
+      client.post(`${v3}/register`, {
+        ...{ username, password, guest_access_token: guest.access_token },
+        ...{ auth: { type: 'm.login.dummy' }, ...more },
+      });
+    expect((await upgrade({ username: 'alice' })).json.errcode).toBe('M_INVALID_USERNAME');
+    expect((await upgrade({ guest_access_token: other.access_token })).status).toBe(400);
+    expect((await upgrade({ guest_access_token: 'none' })).json.errcode).toBe('M_FORBIDDEN');
+    const done = await upgrade({});
+    expect([done.status, done.json.user_id]).toEqual([200, guest.user_id]);
+    expect((await client.get(`${v3}/account/whoami`, guest.access_token)).json.is_guest).toBe(false);
+    expect((await upgrade({})).json.errcode).toBe('M_FORBIDDEN');
+  });
+
   test('the dummy stage without a session succeeds at once', async () => {
     await using server = await startUserServer();
     const alice = await register(server.client, 'Alice', { device_id: 'PHONE', initial_device_display_name: 'Phone' });
@@ -105,7 +146,7 @@ describe('registration', () => {
     await using closed = await startUserServer({ registration: { ...registration, mode: 'closed' } });
     expect((await closed.client.post(`${v3}/register`, {})).json.errcode).toBe('M_FORBIDDEN');
     expect((await closed.client.post(`${v3}/register?kind=guest`, {})).status).toBe(403);
-    await using open = await startUserServer({ registration: { ...registration, guests: true } });
+    await using open = await startUserServer({ registration: { ...registration, mode: 'open', guests: true } });
     const guest = await open.client.post(`${v3}/register?kind=guest`, { username: 'ignored' });
     expect(guest.status).toBe(200);
     expect(guest.json.user_id).not.toContain('ignored');
@@ -276,6 +317,16 @@ describe('devices', () => {
     await register(client, 'bob');
     const auth = { type: 'm.login.password', identifier: identifier('bob'), password };
     const refused = await client.delete(`${v3}/devices/${alice.deviceId}`, alice.token, { auth });
+    expect([refused.status, refused.json.errcode]).toEqual([403, 'M_FORBIDDEN']);
+  });
+
+  test('a session that was begun for one does not delete another', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const alice = await register(client, 'alice', { device_id: 'PHONE' });
+    const { session } = (await client.delete(`${v3}/devices/PHONE`, alice.token)).json;
+    const auth = { type: 'm.login.password', identifier: identifier('alice'), password, session };
+    const refused = await client.post(`${v3}/delete_devices`, { devices: ['TABLET'], auth }, alice.token);
     expect([refused.status, refused.json.errcode]).toEqual([403, 'M_FORBIDDEN']);
   });
 

@@ -132,7 +132,7 @@ describe('the list of accounts', () => {
     const page = await ask('GET', `${v2}/users?limit=2`);
     expect(page.json).toMatchObject({ total: 3, next_token: '2' });
     const [first] = page.json.users;
-    expect(first).toMatchObject({ name: '@admin:localhost', admin: true, is_guest: false, displayname: null });
+    expect(first).toMatchObject({ name: '@admin:localhost', admin: true, is_guest: false, displayname: 'admin' });
     const rest = await ask('GET', `${v2}/users?limit=2&from=2`);
     expect(rest.json.users).toHaveLength(1);
     expect(rest.json).not.toHaveProperty('next_token');

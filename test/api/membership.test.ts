@@ -44,6 +44,14 @@ describe('joining', () => {
     expect((await bob.get('/joined_rooms')).json.joined_rooms).toContain(roomId);
   });
 
+  test("keeps what the client adds to its member event, and nothing that is the server's to say", async () => {
+    const roomId = await alice.createRoom({ preset: 'public_chat' });
+    const body = { 'org.example.mood': 'fine', membership: 'ban', join_authorised_via_users_server: alice.userId };
+    await bob.post(`/join/${roomId}`, body);
+    const { json } = await alice.state(roomId, 'm.room.member', bob.userId);
+    expect(json).toEqual({ 'org.example.mood': 'fine', membership: 'join' });
+  });
+
   test('of unknown rooms and aliases is 404', async () => {
     expect((await bob.post('/join/!none:localhost')).json.errcode).toBe('M_NOT_FOUND');
     expect((await bob.post(`/join/${encodeURIComponent('#none:localhost')}`)).json.errcode).toBe('M_NOT_FOUND');
@@ -66,7 +74,8 @@ describe('joining', () => {
       preset: 'public_chat',
       initial_state: [{ type: 'm.room.guest_access', content: { guest_access: 'can_join' } }],
     });
-    await guest.change(open, 'join');
+    expect((await guest.post(`/join/${encodeURIComponent('#open:localhost')}`)).status).toBe(403);
+    expect((await guest.post(`/join/${open}`)).json).toEqual({ room_id: open });
     await guest.sent(open, { body: 'hello' });
     await alice.setState(open, 'm.room.guest_access', { guest_access: 'forbidden' });
     expect(await membership(open, guest)).toBe('leave');

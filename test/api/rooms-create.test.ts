@@ -71,7 +71,8 @@ describe('POST /createRoom', () => {
   test.each([
     ['private_chat', 'invite', 'can_join'],
     ['trusted_private_chat', 'invite', 'can_join'],
-    ['public_chat', 'public', 'forbidden'],
+    // Absent, and so forbidden.
+    ['public_chat', 'public', undefined],
   ])('sets up the state of the preset %s', async (preset, joinRule, guestAccess) => {
     const { alice } = server;
     const roomId = await alice.createRoom({ preset });

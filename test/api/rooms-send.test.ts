@@ -203,6 +203,14 @@ describe('PUT /state', () => {
   });
 });
 
+test('a message may be sent without a transaction id, each request being one', async () => {
+  const { alice } = server;
+  const post = () => alice.post(`${roomPath(roomId)}/send/m.room.message`, { body: 'again' });
+  const [first, second] = [await post(), await post()];
+  expect((await alice.event(roomId, first.json.event_id)).json.content).toEqual({ body: 'again' });
+  expect(second.json.event_id).not.toBe(first.json.event_id);
+});
+
 describe('redactions', () => {
   const redact = (actor: RoomServer['alice'], eventId: string, txnId: string, body: unknown = {}) =>
     actor.put(`${roomPath(roomId)}/redact/${encodeURIComponent(eventId)}/${txnId}`, body);
@@ -253,7 +261,7 @@ describe('redactions', () => {
     const { alice } = server;
     const other = await alice.createRoom();
     const eventId = await alice.sent(other, { body: 'there' });
-    await redact(alice, eventId, 'w1');
+    expect((await redact(alice, eventId, 'w1')).json.errcode).toBe('M_INVALID_PARAM');
     expect((await alice.event(other, eventId)).json.content).toEqual({ body: 'there' });
   });
 });

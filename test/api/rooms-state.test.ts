@@ -205,6 +205,20 @@ describe('POST /upgrade', () => {
     expect((await alice.state(json.replacement_room, 'm.room.name')).json).toEqual({ name: 'Name' });
   });
 
+  test('names the tombstone as the last event where that can be known before', async () => {
+    const old = await alice.createRoom({ room_version: '11', preset: 'public_chat' });
+    const { json } = await upgrade(alice, old, { new_version: '11' });
+    const { predecessor } = (await alice.state(json.replacement_room, 'm.room.create')).json;
+    const tombstone = (await alice.event(old, predecessor.event_id)).json;
+    expect(tombstone).toMatchObject({
+      type: 'm.room.tombstone',
+      content: { replacement_room: json.replacement_room },
+    });
+    expect((await alice.state(json.replacement_room, 'm.room.guest_access')).json).toEqual({
+      guest_access: 'forbidden',
+    });
+  });
+
   test('works with power for tombstones only, and leaves that power as it was', async () => {
     const old = await alice.createRoom({
       room_version: '11',
@@ -239,6 +253,7 @@ describe('POST /upgrade', () => {
     expect((await upgrade(carol, old, { new_version: '12' })).json.errcode).toBe('M_FORBIDDEN');
     expect((await upgrade(alice, old, { new_version: '99' })).json.errcode).toBe('M_UNSUPPORTED_ROOM_VERSION');
     expect((await upgrade(alice, old, {})).json.errcode).toBe('M_MISSING_PARAM');
+    expect((await upgrade(alice, '!none:localhost', { new_version: '12' })).json.errcode).toBe('M_NOT_FOUND');
     const wrong = { new_version: '12', additional_creators: ['bob'] };
     expect((await upgrade(alice, old, wrong)).json.errcode).toBe('M_INVALID_PARAM');
   });

@@ -201,7 +201,7 @@ class World {
     this.#checkRooms(name, client, after);
   }
 
-  /** Against the room's own order: nothing that the user may see is left out without `limited`. */
+  /** Against the room's own order: nothing that the user may see, or has become the state, is left out without `limited`. */
   #checkTimeline(
     name: string,
     roomId: string,
@@ -217,7 +217,15 @@ class World {
       // Newly joined, if only again: the room comes anew.
       const since = client.joined.has(roomId) && !moved ? before : asPosition(0);
       const range = core.timelineForward(db, nid, since, now, 10_000);
-      return core.visibleTo(db, user(name), range).map(({ eventId }) => eventId as string);
+      const visible = new Set(core.visibleTo(db, user(name), range));
+      const state = core.snapshotAt(db, nid, now);
+      return range
+        .filter((event) => {
+          const { nid: eventNid, type, stateKey, place } = event;
+          const isNew = stateKey !== null && (place?.slot ?? 0) > before;
+          return visible.has(event) || (isNew && core.stateEvent(db, state, type, stateKey) === eventNid);
+        })
+        .map(({ eventId }) => eventId as string);
     });
     // A room may come for its state alone.
     if (timeline.events.length === 0 && expected.length === 0) return;

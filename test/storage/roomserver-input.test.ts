@@ -22,7 +22,7 @@ afterEach(async () => {
 
 const receive = (room: SignedRoom, events: readonly RoomEvent[], kind: InputKind = 'live', options?: InputOptions) =>
   rooms.core.input(roomIdOf(room.roomId), events, kind, options);
-const verify = (): string[] => rooms.read(() => verifyRoomserver(rooms.db, 'one.example' as ServerName));
+const verify = (): string[] => [...verifyRoomserver(rooms.db, 'one.example' as ServerName)];
 
 /** Current state as `type|key` → event id. */
 function current(room: SignedRoom): Record<string, string> {
@@ -263,7 +263,7 @@ describe('INVARIANTS 20: redactions', () => {
     const again = openTestRooms('two.example');
     await again.core.input(roomIdOf(room.roomId), [...others, target, redaction], 'live');
     expect(again.topics().at(-1)).toBe('event.redacted');
-    expect(again.read(() => verifyRoomserver(again.db, 'two.example' as ServerName))).toEqual([]);
+    expect([...verifyRoomserver(again.db, 'two.example' as ServerName)]).toEqual([]);
     await again[Symbol.asyncDispose]();
   });
 
@@ -332,7 +332,7 @@ describe('a state resolution too large for a transaction', () => {
     room.message(bob, 'merge', heads);
     const verdicts = await small.core.input(roomIdOf(room.roomId), room.events, 'live');
     expect(new Set([...verdicts.values()].map(({ kind }) => kind))).toEqual(new Set(['accepted']));
-    expect(small.read(() => verifyRoomserver(small.db, 'one.example' as ServerName))).toEqual([]);
+    expect([...verifyRoomserver(small.db, 'one.example' as ServerName)]).toEqual([]);
     small.read((snapshot) => {
       const known = small.core.room(snapshot, room.roomId);
       const name = known && small.core.currentEvent(snapshot, known.nid, 'm.room.name', '');

@@ -27,6 +27,14 @@ export class Client {
     this.#session = session;
   }
 
+  get userId(): string {
+    return this.#session?.userId ?? '';
+  }
+
+  get token(): string {
+    return this.#session?.token ?? '';
+  }
+
   /** Rejects only when no whole answer came. */
   ask(method: string, path: string, body?: unknown): Promise<Answer> {
     const text = body === undefined ? undefined : JSON.stringify(body);

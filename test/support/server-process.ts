@@ -106,6 +106,29 @@ export async function startServerProcess(options: ServerProcessOptions = {}): Pr
   };
 }
 
+export interface CommandResult {
+  readonly status: number | null;
+  readonly stdout: string;
+  readonly stderr: string;
+}
+
+/** Runs a command of the sources' `neurite` to its end. */
+export async function neurite(
+  args: readonly string[],
+  options: { readonly cwd?: string; readonly input?: string; readonly env?: Readonly<Record<string, string>> } = {},
+): Promise<CommandResult> {
+  const child = spawn(process.execPath, [join(repository, 'src/cli.ts'), ...args], {
+    cwd: options.cwd ?? tmpdir(),
+    env: { ...process.env, NODE_OPTIONS: '', ...options.env },
+  });
+  let [stdout, stderr] = ['', ''];
+  child.stdout.on('data', (chunk: Buffer) => (stdout += chunk.toString()));
+  child.stderr.on('data', (chunk: Buffer) => (stderr += chunk.toString()));
+  child.stdin.end(options.input ?? '');
+  await once(child, 'close');
+  return { status: child.exitCode, stdout, stderr };
+}
+
 async function answers(baseUrl: string, child: ChildProcess, output: () => string): Promise<void> {
   const deadline = Date.now() + startLimitMs;
   for (;;) {

@@ -195,6 +195,22 @@ describe('timeline and state', () => {
     expect(joined?.timeline.limited).toBe(false);
   });
 
+  test('what became the state while the user was away stands in its place in the timeline', async () => {
+    const room = await server.rooms.openRoom(alice);
+    await server.rooms.join(room, bob);
+    await server.state(room, alice, 'm.room.history_visibility', { history_visibility: 'joined' });
+    const { next_batch: since } = await server.sync(bob);
+    await server.member(room, bob, bob, 'leave');
+    await server.state(room, alice, 'm.room.topic', { topic: 'overtaken' });
+    await server.say(room, alice, 'hidden');
+    await server.state(room, alice, 'm.room.topic', { topic: 'lasting' });
+    await server.rooms.join(room, bob);
+    const { rooms } = await server.sync(bob, { since });
+    const events = rooms?.join?.[room.roomId]?.timeline.events ?? [];
+    expect(events.map(({ content }) => content['body'] ?? content['topic']).filter(Boolean)).toEqual(['lasting']);
+    expect(events.at(-1)).toMatchObject({ type: 'm.room.member', state_key: bob });
+  });
+
   test('unsigned carries membership, age, prev_content, replaces_state and, to its device, the transaction id', async () => {
     const room = await server.rooms.openRoom(alice);
     await server.rooms.join(room, bob);
@@ -264,6 +280,21 @@ describe('limited is true exactly when events that the user may see lie between 
     const joined = (await server.sync(bob, { filter })).rooms?.join?.[room.roomId];
     expect(bodies(joined)).toEqual(['seen']);
     expect(joined?.timeline.limited).toBe(false);
+  });
+
+  test('in a newly joined room what the filter keeps back counts, in others it does not', async () => {
+    const room = await server.rooms.openRoom(alice);
+    await server.say(room, alice, 'one');
+    const { next_batch: since } = await server.sync(bob);
+    await server.rooms.join(room, bob);
+    const filter = { room: { timeline: { limit: 10, types: ['m.room.message'] } } };
+    const first = await server.sync(bob, { since, filter });
+    expect(bodies(first.rooms?.join?.[room.roomId])).toEqual(['one']);
+    expect(first.rooms?.join?.[room.roomId]?.timeline.limited).toBe(true);
+    await server.state(room, alice, 'm.room.topic', { topic: 'Topic' });
+    await server.say(room, alice, 'two');
+    const second = await server.sync(bob, { since: first.next_batch, filter });
+    expect(second.rooms?.join?.[room.roomId]?.timeline.limited).toBe(false);
   });
 
   test('for a newly joined room it is counted from the start of the room', async () => {

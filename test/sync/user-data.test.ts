@@ -108,6 +108,13 @@ describe('presence', () => {
     expect(Object.keys(presence(await server.sync(alice))).sort()).toEqual([alice, bob, carol]);
   });
 
+  test('who has an account and never was there is met as offline', async () => {
+    const { next_batch: since } = await server.sync(alice);
+    await server.write((tx) => server.users.accounts.create(tx, { userId: user(carol) }));
+    await server.rooms.join(room, carol);
+    expect(presence(await server.sync(alice, { since }))).toEqual({ [carol]: 'offline' });
+  });
+
   test('set_presence says how the user is while he syncs; offline leaves him as he was', async () => {
     const { next_batch: since } = await server.sync(alice, { presence: 'offline' });
     await server.sync(bob, { presence: 'offline' });

@@ -2,6 +2,7 @@
 import * as v from 'valibot';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
+import { isJsonObject, type JsonValue } from '../../matrix/json.ts';
 import type { Database } from '../../storage/index.ts';
 import type { KeyBackups } from '../../userapi/index.ts';
 import { jsonObject } from './body.ts';
@@ -22,8 +23,18 @@ const key = v.object({
 const sessions = v.object({ sessions: v.record(v.string(), key) });
 const rooms = v.object({ rooms: v.record(v.string(), sessions) });
 const version = v.object({ version: v.string() });
-const newBackup = v.object({ algorithm: v.string(), auth_data: jsonObject });
-const changedBackup = v.object({ algorithm: v.string(), auth_data: jsonObject, version: v.optional(v.string()) });
+/** "Algorithm-dependent data": that of the specification's own algorithm is an object. */
+const hasShape = <T extends { algorithm: string; auth_data: JsonValue }>() =>
+  v.check<T, string>(
+    ({ algorithm, auth_data: data }) => algorithm !== 'm.megolm_backup.v1.curve25519-aes-sha2' || isJsonObject(data),
+    'auth_data: expected an object',
+  );
+const authData = v.custom<JsonValue>((value) => value !== undefined && value !== null, 'expected data');
+const newBackup = v.pipe(v.object({ algorithm: v.string(), auth_data: authData }), hasShape());
+const changedBackup = v.pipe(
+  v.object({ algorithm: v.string(), auth_data: authData, version: v.optional(v.string()) }),
+  hasShape(),
+);
 
 export function keyBackupRoutes(parts: KeyBackupRouteParts): Route[] {
   return [...versionRoutes(parts), ...keyRoutes(parts)];

@@ -24,7 +24,7 @@ const inviteBody = v.object({
   medium: v.optional(v.string()),
   address: v.optional(v.string()),
 });
-const joinBody = v.object({ reason: optionalText, third_party_signed: v.optional(jsonObject) });
+const joinBody = v.objectWithRest({ reason: optionalText, third_party_signed: v.optional(jsonObject) }, v.unknown());
 
 export const membershipRoutes = (parts: MembershipRouteParts): Route[] => [
   ...joinRoutes(parts),
@@ -69,7 +69,8 @@ function parseSigned(signed: JsonObject | undefined, user: UserId): ThirdPartySi
 function joinRoutes(parts: MembershipRouteParts): Route[] {
   const { db, perform } = parts;
   const byId = { path: `${base}/join`, auth: 'guest' } as const;
-  const byAlias = { path: `${root}/join/:roomId`, auth: 'user' } as const;
+  // Guests come here with room ids, as to the other path; aliases are not for them.
+  const byAlias = { path: `${root}/join/:roomId`, auth: 'guest' } as const;
   return [byId, byAlias].map(({ path, auth }) =>
     route({
       method: 'POST',
@@ -79,11 +80,15 @@ function joinRoutes(parts: MembershipRouteParts): Route[] {
       refuseSuspended: true,
       body: joinBody,
       handle: ({ requester: { userId: user, isGuest }, params, body }) => {
-        if (path === byId.path && params.roomId.startsWith('#')) throw matrixError.invalidParam('Not a room id');
-        const thirdPartySigned = parseSigned(body.third_party_signed, user);
+        const isAlias = params.roomId.startsWith('#');
+        if (isAlias && path === byId.path) throw matrixError.invalidParam('Not a room id');
+        if (isAlias && isGuest) throw matrixError.guestAccessForbidden();
+        const { reason, third_party_signed: signed, ...rest } = body;
+        const thirdPartySigned = parseSigned(signed, user);
+        const content = Object.keys(rest).length > 0 ? (rest as JsonObject) : undefined;
         return db.write((tx) => {
           const room = resolveRoom(tx, parts, params.roomId);
-          perform.joining.join(tx, { room, user, isGuest, reason: body.reason ?? undefined, thirdPartySigned });
+          perform.joining.join(tx, { room, user, isGuest, reason: reason ?? undefined, content, thirdPartySigned });
           return { room_id: room.roomId };
         });
       },

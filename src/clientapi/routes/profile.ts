@@ -57,8 +57,10 @@ export function profileRoutes(parts: ProfileRouteParts): Route[] {
         const userId = known(user);
         shown.key(`user:${userId}`);
         const value = db.read((snapshot) => profiles.field(snapshot, userId, keyName));
-        if (value === undefined) throw matrixError.notFound('The profile has no such field');
-        return { [keyName]: value };
+        if (value !== undefined) return { [keyName]: value };
+        // Before v1.16 these two were always answered, "if they have set one, otherwise not present".
+        if (memberFields.has(keyName)) return {};
+        throw matrixError.notFound('The profile has no such field');
       },
     }),
     route({

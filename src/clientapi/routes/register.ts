@@ -24,6 +24,7 @@ const wish = v.object({
   initial_device_display_name: maybe(v.string()),
   inhibit_login: maybe(v.boolean()),
   refresh_token: maybe(v.boolean()),
+  guest_access_token: maybe(v.string()),
 });
 
 function readWish(body: JsonObject): RegistrationWish {
@@ -37,6 +38,7 @@ function readWish(body: JsonObject): RegistrationWish {
     displayName: read.initial_device_display_name,
     inhibitLogin: read.inhibit_login,
     refreshable: read.refresh_token,
+    guestToken: read.guest_access_token,
   };
 }
 

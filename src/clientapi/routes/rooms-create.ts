@@ -1,7 +1,8 @@
 /** Making and upgrading rooms (C-S API v1.19 §Creation, §Room Upgrades). */
 import * as v from 'valibot';
 import { route, type Route } from '../../http/index.ts';
-import { findRoom, type Perform, type RoomCore } from '../../roomserver/index.ts';
+import { matrixError } from '../../matrix/errors.ts';
+import { type Perform, type RoomCore } from '../../roomserver/index.ts';
 import type { Database } from '../../storage/index.ts';
 import { jsonObject, senderOf } from './room-sender.ts';
 
@@ -60,14 +61,16 @@ export function roomUpgradeRoutes({ db, rooms, perform }: RoomCreateRouteParts):
       refuseSuspended: true,
       body: upgradeBody,
       handle: async ({ requester, params, body }) => {
-        const replacement = await db.write((tx) =>
-          perform.upgrades.upgrade(tx, {
-            room: findRoom(tx, rooms, params.roomId),
+        const replacement = await db.write((tx) => {
+          const room = rooms.room(tx, params.roomId);
+          if (room === undefined) throw matrixError.notFound('There is no such room');
+          return perform.upgrades.upgrade(tx, {
+            room,
             user: requester.userId,
             newVersion: body.new_version,
             additionalCreators: body.additional_creators ?? [],
-          }),
-        );
+          });
+        });
         return { replacement_room: replacement.roomId };
       },
     }),

@@ -1,7 +1,8 @@
 /** Sending events (C-S API v1.19 §Sending events to a room, §Redactions). */
-import { route, type Route } from '../../http/index.ts';
+import { route, type RequestContext, type Route } from '../../http/index.ts';
 import { findRoom, type Perform, type RoomCore } from '../../roomserver/index.ts';
 import type { Database } from '../../storage/index.ts';
+import type { JsonObject } from '../../matrix/json.ts';
 import { jsonObject, refuseDelay, senderOf } from './room-sender.ts';
 
 export interface RoomSendRouteParts {
@@ -10,26 +11,26 @@ export interface RoomSendRouteParts {
   readonly perform: Perform;
 }
 
+type Target = Readonly<Record<'roomId' | 'eventType', string>>;
+type Query = Readonly<Record<string, string | readonly string[]>>;
+
 const base = '/_matrix/client/v3/rooms/:roomId';
 /** More than an event may have, so that what is too large for one is told by its own rule. */
 const maxBody = 128 * 1024;
 
 export const roomSendRoutes = (parts: RoomSendRouteParts): Route[] => [
-  sendRoute(parts),
+  ...sendRoutes(parts),
   stateRoute(parts),
   redactRoute(parts),
 ];
 
-const sendRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
-  route({
-    method: 'PUT',
-    path: `${base}/send/:eventType/:txnId`,
+const sendRoutes = ({ db, rooms, perform }: RoomSendRouteParts): Route[] => {
+  const row = {
     auth: 'guest',
     rate: 'message',
-    transaction: 'txnId',
     maxBody,
     body: jsonObject,
-    handle: ({ requester, params, query, body, transaction }) => {
+    handle: ({ requester, params, query, body, transaction }: RequestContext<'guest', Target, Query, JsonObject>) => {
       refuseDelay(query);
       const sender = senderOf(requester, transaction, query);
       return db.write((tx) => {
@@ -39,7 +40,13 @@ const sendRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
         return reply;
       });
     },
-  });
+  } as const;
+  return [
+    route({ ...row, method: 'PUT', path: `${base}/send/:eventType/:txnId`, transaction: 'txnId' }),
+    // From before transaction ids; scripts that send one message and end still use it.
+    route({ ...row, method: 'POST', path: `${base}/send/:eventType` }),
+  ];
+};
 
 const stateRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
   route({

@@ -1,6 +1,6 @@
 /**
  * The last phase: the log. A live accepted event is an entry at its own Position; a change of the current state without
- * one is an entry of its own; membership transitions and redactions follow.
+ * one is an entry of its own; so is a back-filled event, in another topic; membership transitions and redactions follow.
  */
 import { positionOf, type Phase } from './job.ts';
 
@@ -27,6 +27,9 @@ export const announce: Phase = (tx, job, { stores, append }) => {
         position,
       );
     } else append(tx, { topic: 'room.state', room: room.nid, roomId: room.roomId }, position);
+  }
+  if (job.kind === 'backfilled' && job.failure === undefined && job.slot !== undefined) {
+    append(tx, { topic: 'room.backfilled', room: room.nid, roomId: room.roomId, event: job.nid });
   }
   for (const entry of job.entries) append(tx, entry);
   return undefined;

@@ -155,11 +155,13 @@ const topicContent = (topic: string): JsonObject => ({ topic, 'm.topic': { 'm.te
 
 function presetState(preset: Preset): [type: string, content: JsonObject][] {
   const { joinRule, guestAccess } = presets[preset];
-  return [
+  const state: [string, JsonObject][] = [
     ['m.room.join_rules', { join_rule: joinRule }],
     ['m.room.history_visibility', { history_visibility: 'shared' }],
-    ['m.room.guest_access', { guest_access: guestAccess }],
   ];
+  // "If this event is absent, servers should act as if it is present and has the guest_access value 'forbidden'."
+  if (guestAccess !== 'forbidden') state.push(['m.room.guest_access', { guest_access: guestAccess }]);
+  return state;
 }
 
 /** The default levels, with the wish on top of them key by key. */

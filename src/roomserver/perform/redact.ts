@@ -32,7 +32,7 @@ export function checkRedaction(
   if (event?.sender === redactor.userId && event.room === room.nid) return eventId;
   // Suspended users may still redact their own events only.
   if (redactor.isSuspended) throw matrixError.userSuspended();
-  if (event !== undefined && event.room !== room.nid) throw matrixError.notFound('The event is not in this room');
+  if (event !== undefined && event.room !== room.nid) throw matrixError.invalidParam('The event is not in this room');
   // Without these two nobody, or every server, would be shut out of the room: what they say is wholly or partly lost.
   if (event?.type === 'm.room.create' || event?.type === 'm.room.server_acl') {
     throw matrixError.forbidden('Events of this type cannot be redacted');

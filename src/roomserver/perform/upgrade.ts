@@ -4,7 +4,7 @@
  */
 import { type PowerLevels, levelFor, levelToSend, powerLevelOf } from '../../matrix/auth-power-levels.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
-import type { UserId } from '../../matrix/ids.ts';
+import type { RoomId, UserId } from '../../matrix/ids.ts';
 import { type JsonObject, asString, isJsonObject } from '../../matrix/json.ts';
 import { type RoomVersionRules, roomVersions } from '../../matrix/room-versions.ts';
 import { asPosition, type Tx } from '../../storage/index.ts';
@@ -36,6 +36,9 @@ const transferred = [
   'm.room.join_rules',
 ];
 
+/** What the old room left to the default, the new one says: servers differ in what they put there. */
+const defaults: Readonly<Record<string, JsonObject>> = { 'm.room.guest_access': { guest_access: 'forbidden' } };
+
 export class RoomUpgrades {
   readonly #rooms: RoomCore;
   readonly #users: RoomUsers;
@@ -55,17 +58,14 @@ export class RoomUpgrades {
     this.#checkPermission(tx, old, user, levels);
     const creators = rules.privilegedCreators ? userIds(additionalCreators, 'additional_creators') : [];
     const others = creators.filter((creator) => creator !== user);
-    const fresh = this.#rooms.createRoom(tx, {
-      version: rules.version,
-      sender: user,
-      content: this.#createContent(tx, old, others),
-    });
+    // Where the new room's id can be known before, the tombstone is the last event that the new room knows of.
+    const roomId = rules.roomIdIsCreateHash ? undefined : this.#rooms.newRoomId();
+    if (roomId !== undefined) this.#close(tx, old, user, roomId);
+    const content = this.#createContent(tx, old, others);
+    const fresh = this.#rooms.createRoom(tx, { version: rules.version, sender: user, content, roomId });
+    if (roomId === undefined) this.#close(tx, old, user, fresh.roomId);
     this.#fill(tx, old, fresh, user, [user, ...others], levels);
     this.#moveAliases(tx, old, fresh, user);
-    this.#set(tx, old, user, 'm.room.tombstone', {
-      body: 'This room has been replaced',
-      replacement_room: fresh.roomId,
-    });
     this.#restrict(tx, old, user, levels);
     this.#users.followUpgrade(tx, user, old.roomId, fresh.roomId);
     return fresh;
@@ -101,7 +101,7 @@ export class RoomUpgrades {
     const first = withRights(levels, fresh.rules, user);
     this.#set(tx, fresh, user, 'm.room.power_levels', first);
     for (const type of transferred) {
-      const state = currentContent(tx, this.#rooms, old, type);
+      const state = currentContent(tx, this.#rooms, old, type) ?? defaults[type];
       if (state !== undefined) this.#set(tx, fresh, user, type, state);
     }
     this.#copyChildren(tx, old, fresh, user);
@@ -153,6 +153,12 @@ export class RoomUpgrades {
       this.#aliases.setPublished(tx, old, false);
       this.#aliases.setPublished(tx, fresh, true);
     }
+  }
+
+  /** Step 5. */
+  #close(tx: Tx, room: Room, user: UserId, replacement: RoomId): void {
+    const body = 'This room has been replaced';
+    this.#set(tx, room, user, 'm.room.tombstone', { body, replacement_room: replacement });
   }
 
   /** Step 6: `events_default` and `invite` become the greater of 50 and `users_default + 1`, "if possible". */

@@ -1,30 +1,57 @@
 /**
- * Verification of what hangs on a room's current state and on its events: expanded state, history, members and counts,
- * local users' transitions, relations, redaction marks.
+ * The projections of a room's current state: expanded state, members, servers and counts, local users' transitions
+ * (INVARIANTS 16), the Position of the last change.
  */
 import { type UserId, serverNameOf } from '../../matrix/ids.ts';
-import { toRoomEvent } from '../../matrix/pdu.ts';
-import { joinFromStorage } from '../../matrix/stored-event.ts';
-import { sql } from '../../storage/index.ts';
-import { relationOf } from '../input/annotate.ts';
+import { type DerivedRow, DerivedTable, sql } from '../../storage/index.ts';
 import { entriesOf } from '../state/snapshots.ts';
-import { originalOf, redactionsOf } from '../storage/annotations.ts';
-import { type EventMeta, membershipCode } from '../storage/event-rows.ts';
-import { type StoredId, eventIdFrom, types } from '../storage/nids.ts';
+import { membershipCode } from '../storage/event-rows.ts';
+import { types } from '../storage/nids.ts';
 import type { EventNid, SnapshotNid, StateKeyNid } from '../types.ts';
-import { type Verification, compareMaps } from './report.ts';
+import { type Verification, compareRows } from './verification.ts';
 
+const stateRows = new DerivedTable({
+  table: 'room_state',
+  what: 'row of the current state at',
+  key: ['room', 'type', 'state_key'],
+  values: ['event'],
+});
+const memberRows = new DerivedTable({
+  table: 'room_members',
+  what: 'member',
+  key: ['user', 'room'],
+  values: ['membership', 'local', 'event'],
+});
+const serverRows = new DerivedTable({
+  table: 'room_servers',
+  what: 'joined members of server',
+  key: ['room', 'server'],
+  values: ['joined'],
+});
+const headRows = new DerivedTable({
+  table: 'room_rooms',
+  what: 'joined, invited, last change',
+  key: ['nid'],
+  values: ['joined', 'invited', 'last_position'],
+});
+const localRows = new DerivedTable({
+  table: 'room_local_membership',
+  what: 'local membership',
+  key: ['user', 'position'],
+  values: ['room', 'membership', 'event', 'out_of_band'],
+  facts: { forgotten: 0 },
+});
 const selectHistory = sql<[room: number], { position: number; snapshot: number }>(
   'SELECT position, snapshot FROM room_state_history WHERE room = ? ORDER BY position',
 );
 const selectMembers = sql<[room: number], { user: number; membership: number; local: number; event: number }>(
   'SELECT user, membership, local, event FROM room_members WHERE room = ?',
 );
+const selectServers = sql<[room: number], { server: number; joined: number }>(
+  'SELECT server, joined FROM room_servers WHERE room = ?',
+);
 const selectLocalRows = sql<[room: number], LocalRow>(
   `SELECT user, position, membership, event, out_of_band FROM room_local_membership WHERE room = ? ORDER BY position`,
-);
-const selectRelations = sql<[], { parent: StoredId; rel_type: string; child: number }>(
-  'SELECT parent, rel_type, child FROM room_relations',
 );
 
 interface LocalRow {
@@ -41,61 +68,73 @@ const knock = membershipCode('knock');
 const leave = membershipCode('leave');
 
 export function verifyProjections(verification: Verification): void {
-  verifyCurrentState(verification);
+  verifyStateRows(verification);
   verifyMembers(verification);
   verifyLocalMembership(verification);
-  verifyAnnotations(verification);
 }
 
-function verifyCurrentState({ stores, snapshot, room, events, differs }: Verification): void {
-  const head = stores.rooms.head(snapshot, room.nid);
-  const rows = stores.rooms
-    .state(snapshot, room.nid)
-    .map((row) => [`${row.type} ${row.state_key}`, row.event] as const);
-  const entries = entriesOf(stores.states.entries(snapshot, head.snapshot));
-  const expected = new Map(entries.map(({ type, key, event }) => [`${type} ${key}`, event]));
-  compareMaps(differs, 'row of the current state at', new Map(rows), expected);
-  const history = snapshot.all(selectHistory, room.nid);
-  const last = history.at(-1);
-  if ((last?.snapshot ?? 0) !== head.snapshot) differs('the newest row of its history is not its current state');
-  const slots = [...events.values()].flatMap(({ place }) => (place?.live === 1 ? place.slot : []));
-  if (new Set(slots).size !== slots.length) differs('two live events have the same slot');
-  const changed = slots.reduce<number>((a, b) => Math.max(a, b), last?.position ?? 0);
-  if (changed !== head.last_position) differs(`last change at ${head.last_position}, should be at ${changed}`);
+function verifyStateRows({ stores, snapshot, room, differs }: Verification): void {
+  const stored = stores.rooms.state(snapshot, room.nid);
+  const entries = entriesOf(stores.states.entries(snapshot, stores.rooms.head(snapshot, room.nid).snapshot));
+  compareRows(
+    differs,
+    stateRows,
+    stored.map((row) => [room.nid, row.type, row.state_key, row.event]),
+    entries.map(({ type, key, event }) => [room.nid, type, key, event]),
+    ([, type, key]) =>
+      `${stores.types.text(snapshot, type as never)} ${stores.keys.text(snapshot, key as never)}`.trim(),
+  );
 }
 
 function verifyMembers({ stores, snapshot, room, events, differs }: Verification): void {
+  const { keys, members } = stores;
   const head = stores.rooms.head(snapshot, room.nid);
-  const expected = new Map<number, string>();
-  const servers = new Map<string, number>();
+  const expected: DerivedRow[] = [];
+  const servers = new Map<number, number>();
   const counts = { joined: 0, invited: 0 };
   for (const { key, event } of entriesOf(stores.states.entries(snapshot, head.snapshot, types.member))) {
-    const user = stores.keys.text(snapshot, key as StateKeyNid) as UserId;
+    const user = keys.text(snapshot, key as StateKeyNid) as UserId;
     const membership = events.get(event as EventNid)?.membership ?? 0;
-    expected.set(key, `${membership} by ${event}, local ${Number(stores.members.isLocal(user))}`);
-    if (membership === join) servers.set(serverNameOf(user), (servers.get(serverNameOf(user)) ?? 0) + 1);
+    expected.push([key, room.nid, membership, Number(members.isLocal(user)), event]);
+    if (membership === join) {
+      const server = keys.find(snapshot, serverNameOf(user));
+      servers.set(server, (servers.get(server) ?? 0) + 1);
+    }
     counts.joined += Number(membership === join);
     counts.invited += Number(membership === invite);
   }
-  const rows = snapshot.all(selectMembers, room.nid);
-  const stored = new Map(rows.map((row) => [row.user, `${row.membership} by ${row.event}, local ${row.local}`]));
-  compareMaps(differs, 'member', stored, expected);
-  compareMaps<string, number>(
+  const named = ([key]: DerivedRow): string => keys.text(snapshot, key as StateKeyNid);
+  const stored = snapshot.all(selectMembers, room.nid);
+  compareRows(
     differs,
-    'joined members of server',
-    stores.members.joinedServers(snapshot, room.nid),
-    servers,
+    memberRows,
+    stored.map((row) => [row.user, room.nid, row.membership, row.local, row.event]),
+    expected,
+    named,
   );
-  if (head.joined !== counts.joined) differs(`${head.joined} members counted as joined, should be ${counts.joined}`);
-  if (head.invited !== counts.invited)
-    differs(`${head.invited} members counted as invited, should be ${counts.invited}`);
+  compareRows(
+    differs,
+    serverRows,
+    snapshot.all(selectServers, room.nid).map((row) => [room.nid, row.server, row.joined]),
+    [...servers].map(([server, joined]) => [room.nid, server, joined]),
+    ([, server]) => keys.text(snapshot, server as StateKeyNid),
+  );
+  const slots = [...events.values()].flatMap(({ place }) => (place?.live === 1 ? place.slot : []));
+  const lastState = snapshot.all(selectHistory, room.nid).at(-1)?.position ?? 0;
+  const last = slots.reduce<number>((a, b) => Math.max(a, b), lastState);
+  compareRows(
+    differs,
+    headRows,
+    [[room.nid, head.joined, head.invited, head.last_position]],
+    [[room.nid, counts.joined, counts.invited, last]],
+  );
 }
 
 /** Replays the room's state history; out-of-band rows are facts and are taken as they stand. */
 function verifyLocalMembership({ stores, snapshot, room, events, differs }: Verification): void {
   const rows = snapshot.all(selectLocalRows, room.nid);
   const outOfBand = rows.filter((row) => row.out_of_band === 1);
-  const expected = new Map<string, string>();
+  const expected: DerivedRow[] = [];
   const last = new Map<number, LocalRow>();
   let before = 0 as SnapshotNid;
   for (const { position, snapshot: state } of snapshot.all(selectHistory, room.nid)) {
@@ -112,43 +151,17 @@ function verifyLocalMembership({ stores, snapshot, room, events, differs }: Veri
       const same = known?.out_of_band === 0 && known.membership === membership && (!asksAnew || known.event === to);
       if (same) continue;
       last.set(key, { user: key, position, membership, event: to, out_of_band: 0 });
-      expected.set(`of user ${key} at ${position}`, `${membership} by ${to}`);
+      expected.push([key, position, room.nid, membership, to, 0]);
     }
     before = state as SnapshotNid;
   }
-  const stored = rows
-    .filter((row) => row.out_of_band === 0)
-    .map((row) => [`of user ${row.user} at ${row.position}`, `${row.membership} by ${row.event}`] as const);
-  compareMaps(differs, 'local membership', new Map(stored), expected);
-}
-
-function verifyAnnotations(verification: Verification): void {
-  const { stores, snapshot, room, events, differs } = verification;
-  const relations = new Map<number, string[]>();
-  for (const row of snapshot.all(selectRelations)) {
-    if (!events.has(row.child as EventNid)) continue;
-    relations.set(row.child, [...(relations.get(row.child) ?? []), `${row.rel_type} ${eventIdFrom(row.parent)}`]);
-  }
-  for (const meta of events.values()) {
-    const { redacts } = stores.events.parsed(snapshot, meta.nid, room.rules);
-    if (redacts !== undefined && !redactionsOf(snapshot, redacts).includes(meta.nid)) {
-      differs(`event ${meta.nid}: there is no mark of its redaction`);
-    }
-    verifyRelation(verification, meta, relations.get(meta.nid) ?? []);
-  }
-}
-
-function verifyRelation(
-  { stores, snapshot, room, differs }: Verification,
-  { nid, eventId, redactedBy }: EventMeta,
-  stored: readonly string[],
-): void {
-  const texts = redactedBy === 0 ? stores.events.texts(snapshot, nid) : originalOf(snapshot, nid);
-  // Of a redacted event whose original is deleted nothing more can be said.
-  if (texts === undefined) return;
-  const event = toRoomEvent(joinFromStorage(texts.client, texts.rest, room.rules), room.rules, eventId);
-  const relation = relationOf(event);
-  const expected = relation === undefined ? '' : `${relation.relType} ${relation.parent}`;
-  if (stored.join() !== expected)
-    differs(`event ${nid}: relation ${stored.join() || 'none'}, should be ${expected || 'none'}`);
+  compareRows(
+    differs,
+    localRows,
+    rows
+      .filter((row) => row.out_of_band === 0)
+      .map((row) => [row.user, row.position, room.nid, row.membership, row.event, 0]),
+    expected,
+    ([user, position]) => `of user ${stores.keys.text(snapshot, user as StateKeyNid)} at ${String(position)}`,
+  );
 }

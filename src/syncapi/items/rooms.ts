@@ -60,6 +60,7 @@ function linear(pass: Pass, entry: Entry): boolean {
     // Counts change with an event or with the user's own receipt, and ride along with either.
     case 'user.counts':
     // What a redaction hides is told by the redaction itself, a timeline event.
+    case 'room.backfilled':
     case 'event.redacted':
     // What is deleted is not told: clients keep what they have.
     case 'room.purged':

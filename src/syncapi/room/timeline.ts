@@ -1,7 +1,8 @@
 /**
  * The timeline of a room: the newest events of the range that the user may see and the filter admits. `limited` is true
- * exactly when such events lie between the start of the range and the timeline. Back-filled events never enter it, and
- * it never spans a gap: it starts behind the last one (INVARIANTS 12).
+ * exactly when such events lie between the start of the range and the timeline; in a newly joined room, of which the
+ * client has nothing yet, also those that the filter kept back. Back-filled events never enter it, and it never spans a
+ * gap: it starts behind the last one (INVARIANTS 12).
  */
 import { selectFields } from '../../matrix/filters.ts';
 import { isJsonObject, parseJson } from '../../matrix/json.ts';
@@ -36,26 +37,45 @@ export function* readTimeline(pass: Pass, view: RoomView): Compose<Timeline> {
   let upTo: Cut = view.end;
   // Nothing older than a gap belongs to this timeline; what is there only says whether it is limited.
   let closed = false;
+  // The filter keeps something back that is older than what is in the timeline so far.
+  let passedOver = false;
   for (let size = limit + 1; ; size = Math.min(size * 2, 400)) {
     const batch = rooms.timelineBackward(pass.snapshot, view.room.nid, upTo, view.timelineFrom, size);
     const visible = new Set(rooms.visibleTo(pass.snapshot, pass.user, batch));
     for (const event of batch) {
       closed ||= event.place?.live === 0;
       // Who was refused, removed or banned is told so, whatever the visibility of that event.
-      const mayView = visible.has(event) || (view.section === 'leave' && event.nid === view.row.event);
+      const mayView =
+        visible.has(event) ||
+        (view.section === 'leave' && event.nid === view.row.event) ||
+        isNewState(pass, view, event);
       const admitted = mayView && admitsEvent(admission, filter, event);
       if (admitted && (closed || events.length === limit)) return timeline(events, true);
       if (admitted) events.push(event);
+      passedOver = mayView && !admitted;
       if (!closed && rooms.isBehindGap(pass.snapshot, event)) {
         // What is missing there may be for the user to see.
         return timeline(events, true);
       }
     }
     const last = batch.at(-1)?.place;
-    if (batch.length < size || last === undefined) return timeline(events, false);
+    if (batch.length < size || last === undefined) {
+      return timeline(events, passedOver && view.fresh && !pass.initial);
+    }
     upTo = cutBefore(last);
     yield;
   }
+}
+
+/**
+ * What has become the state of a joined room within the range stands in its place in the timeline, even if it happened
+ * while the user was away and might not look: he gets it anyway.
+ */
+function isNewState({ snapshot, since, initial, parts }: Pass, view: RoomView, event: StoredEvent): boolean {
+  if (initial || view.section !== 'join' || event.stateKey === null || (event.place?.slot ?? 0) <= since) return false;
+  const { rooms } = parts;
+  const state = rooms.snapshotAt(snapshot, view.room.nid, view.end);
+  return rooms.stateEvent(snapshot, state, event.type, event.stateKey) === event.nid;
 }
 
 const timeline = (newestFirst: StoredEvent[], limited: boolean): Timeline => {
@@ -75,16 +95,19 @@ export function* writeEvents(pass: Pass, events: Iterable<StoredEvent>): Compose
 }
 
 function writeEvent(pass: Pass, event: StoredEvent): string {
-  const { snapshot, request } = pass;
+  const { request } = pass;
   const { eventFields, eventFormat } = request.filter;
-  const { rooms } = pass.parts;
-  const text =
-    eventFormat === 'federation'
-      ? rooms.pduText(snapshot, event.nid, isHidden(snapshot, rooms, event, pass.view))
-      : clientText(pass, event);
+  const text = eventFormat === 'federation' ? federationText(pass, event) : clientText(pass, event);
   if (eventFields === undefined) return text;
   const parsed = parseJson(text);
   return isJsonObject(parsed) ? JSON.stringify(selectFields(parsed, eventFields)) : text;
+}
+
+/** The raw event, with the id that rooms since version 3 leave out of it: a client could only work it out by hashing. */
+function federationText({ snapshot, parts, view }: Pass, event: StoredEvent): string {
+  const { rooms } = parts;
+  const text = rooms.pduText(snapshot, event.nid, isHidden(snapshot, rooms, event, view));
+  return `{"event_id":${JSON.stringify(event.eventId)},${text.slice(1)}`;
 }
 
 /** Written once for all who share it: not for the sender's devices, nor where what is bundled depends on the viewer. */

@@ -69,6 +69,7 @@ function keyOf(entry: StoredEntry): string | undefined {
   switch (entry.topic) {
     case 'room.event':
       return columns[entry.type] === undefined ? undefined : String(entry.room);
+    case 'room.backfilled':
     case 'event.redacted':
     case 'room.purged':
       return String(entry.room);
@@ -86,7 +87,7 @@ function keyOf(entry: StoredEntry): string | undefined {
 }
 
 function apply(tx: Tx, rooms: RoomReader, entry: StoredEntry): void {
-  if (entry.topic === 'room.event') {
+  if (entry.topic === 'room.event' || entry.topic === 'room.backfilled') {
     const event = rooms.event(tx, entry.event);
     if (event !== undefined) index(tx, rooms, event);
     const edited = event && editedBy(tx, rooms, event);

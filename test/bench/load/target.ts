@@ -4,7 +4,7 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
-import { Client, registerAccount, type Session } from '../../support/client.ts';
+import { type Client, registerAccount, type Session } from '../../support/client.ts';
 import { freePort } from '../../support/server-process.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
