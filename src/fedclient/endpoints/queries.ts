@@ -40,7 +40,12 @@ const keys = v.object({
   master_keys: v.optional(objects, {}),
   self_signing_keys: v.optional(objects, {}),
 });
-const claimed = v.object({ one_time_keys: v.optional(v.record(v.string(), v.record(v.string(), object)), {}) });
+const claimed = v.object({
+  one_time_keys: v.optional(
+    v.record(v.string(), v.record(v.string(), v.record(v.string(), v.union([v.string(), object])))),
+    {},
+  ),
+});
 const userInfo = v.object({ sub: v.string() });
 
 export type VersionAnswer = v.InferOutput<typeof version>;
