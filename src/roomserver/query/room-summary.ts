@@ -32,7 +32,6 @@ export interface RoomSummary extends PublishedRoom {
 export function publishedRoom(snapshot: Snapshot, rooms: RoomReader, room: Room): PublishedRoom {
   const content = (type: string): JsonObject | undefined => currentContent(snapshot, rooms, room, type);
   const text = (type: string, key: string): string | undefined => asString(memberOf(content(type), key)) || undefined;
-  const avatar = text('m.room.avatar', 'url');
   return {
     room_id: room.roomId,
     num_joined_members: rooms.joinedCount(snapshot, room.nid),
@@ -42,7 +41,7 @@ export function publishedRoom(snapshot: Snapshot, rooms: RoomReader, room: Room)
     ...present({
       name: text('m.room.name', 'name'),
       topic: plainTopic(content('m.room.topic')),
-      avatar_url: avatar?.startsWith('mxc://') === true ? avatar : undefined,
+      avatar_url: text('m.room.avatar', 'url'),
       canonical_alias: text('m.room.canonical_alias', 'alias'),
       room_type: roomType(snapshot, rooms, room),
     }),

@@ -96,9 +96,11 @@ function apply(tx: Tx, rooms: RoomReader, entry: StoredEntry): void {
     remove(tx, entry.event);
     for (const { nid } of tx.all(selectEdited, entry.event)) reindex(tx, rooms, nid);
   } else if (entry.topic === 'room.purged') {
-    for (const { nid } of tx.all(selectPurged, entry.room, entry.upTo)) {
+    // What was filled in before an event that is left has that one's slot.
+    const upTo = Math.min(entry.upTo + 1, Number.MAX_SAFE_INTEGER);
+    for (const { nid } of tx.all(selectPurged, entry.room, upTo)) {
       // What a purge spares stays.
-      if (rooms.event(tx, nid) === undefined) remove(tx, nid);
+      if (rooms.event(tx, nid)?.place === undefined) remove(tx, nid);
     }
   }
 }
