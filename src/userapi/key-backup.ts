@@ -4,14 +4,14 @@
  */
 import type { UserId } from '../matrix/ids.ts';
 import { matrixError } from '../matrix/errors.ts';
-import type { JsonObject, JsonValue } from '../matrix/json.ts';
+import type { JsonValue } from '../matrix/json.ts';
 import { sql, type Snapshot, type Tx } from '../storage/index.ts';
 
 export interface BackedUpKey {
   readonly first_message_index: number;
   readonly forwarded_count: number;
   readonly is_verified: boolean;
-  readonly session_data: JsonObject;
+  readonly session_data: JsonValue;
 }
 
 export interface BackupInfo {
@@ -186,7 +186,7 @@ export class KeyBackups {
         first_message_index: row.first_message_index,
         forwarded_count: row.forwarded_count,
         is_verified: row.is_verified === 1,
-        session_data: JSON.parse(row.session_data) as JsonObject,
+        session_data: JSON.parse(row.session_data) as JsonValue,
       };
     }
     return rooms;

@@ -5,7 +5,6 @@ import { matrixError } from '../../matrix/errors.ts';
 import { isJsonObject, type JsonValue } from '../../matrix/json.ts';
 import type { Database } from '../../storage/index.ts';
 import type { KeyBackups } from '../../userapi/index.ts';
-import { jsonObject } from './body.ts';
 
 export interface KeyBackupRouteParts {
   readonly db: Database;
@@ -14,11 +13,13 @@ export interface KeyBackupRouteParts {
 
 const base = '/_matrix/client/v3/room_keys';
 const count = v.pipe(v.number(), v.integer(), v.minValue(0));
+const anyData = v.custom<JsonValue>((value) => value !== undefined && value !== null, 'expected data');
 const key = v.object({
   first_message_index: count,
   forwarded_count: count,
   is_verified: v.boolean(),
-  session_data: jsonObject,
+  // "Algorithm-dependent data", which the server never looks at.
+  session_data: anyData,
 });
 const sessions = v.object({ sessions: v.record(v.string(), key) });
 const rooms = v.object({ rooms: v.record(v.string(), sessions) });
@@ -29,10 +30,9 @@ const hasShape = <T extends { algorithm: string; auth_data: JsonValue }>() =>
     ({ algorithm, auth_data: data }) => algorithm !== 'm.megolm_backup.v1.curve25519-aes-sha2' || isJsonObject(data),
     'auth_data: expected an object',
   );
-const authData = v.custom<JsonValue>((value) => value !== undefined && value !== null, 'expected data');
-const newBackup = v.pipe(v.object({ algorithm: v.string(), auth_data: authData }), hasShape());
+const newBackup = v.pipe(v.object({ algorithm: v.string(), auth_data: anyData }), hasShape());
 const changedBackup = v.pipe(
-  v.object({ algorithm: v.string(), auth_data: authData, version: v.optional(v.string()) }),
+  v.object({ algorithm: v.string(), auth_data: anyData, version: v.optional(v.string()) }),
   hasShape(),
 );
 
