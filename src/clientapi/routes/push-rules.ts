@@ -2,7 +2,7 @@
 import * as v from 'valibot';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { parseRoomId, parseUserId } from '../../matrix/ids.ts';
+import { parseUserId } from '../../matrix/ids.ts';
 import type { JsonValue } from '../../matrix/json.ts';
 import { ruleKinds, type PushRule, type RuleKind } from '../../matrix/push-rules.ts';
 import type { Push } from '../../push/index.ts';
@@ -28,7 +28,6 @@ export function pushRuleRoutes({ db, push }: PushRuleRouteParts): Route[] {
     route({
       method: 'GET',
       path: `${base}/`,
-      aliases: [base],
       auth: 'user',
       rate: 'none',
       handle: ({ requester, shown }) => {
@@ -39,12 +38,22 @@ export function pushRuleRoutes({ db, push }: PushRuleRouteParts): Route[] {
     route({
       method: 'GET',
       path: `${base}/global/`,
-      aliases: [`${base}/global`],
       auth: 'user',
       rate: 'none',
       handle: ({ requester, shown }) => {
         shown.key(`user:${requester.userId}`);
         return db.read((snapshot) => rules.ruleset(snapshot, requester.userId));
+      },
+    }),
+    route({
+      method: 'GET',
+      path: `${base}/global/:kind/`,
+      auth: 'user',
+      rate: 'none',
+      params: v.object({ kind: v.picklist(ruleKinds) }),
+      handle: ({ requester, params: { kind }, shown }) => {
+        shown.key(`user:${requester.userId}`);
+        return db.read((snapshot) => rules.ruleset(snapshot, requester.userId))[kind];
       },
     }),
     ...['', '/enabled', '/actions'].map((part) =>
@@ -53,8 +62,9 @@ export function pushRuleRoutes({ db, push }: PushRuleRouteParts): Route[] {
         path: `${base}/global/:kind/:ruleId${part}` as `${typeof base}/global/:kind/:ruleId`,
         auth: 'user',
         rate: 'none',
-        params,
-        handle: ({ requester, params: { kind, ruleId }, shown }) => {
+        handle: ({ requester, params: { kind: asked, ruleId }, shown }) => {
+          const kind = ruleKinds.find((known) => known === asked);
+          if (kind === undefined) throw matrixError.notFound('There is no such kind of push rule');
           shown.key(`user:${requester.userId}`);
           const rule = db.read((snapshot) => rules.rule(snapshot, requester.userId, kind, ruleId));
           if (part === '/enabled') return { enabled: rule.enabled };
@@ -112,14 +122,32 @@ export function pushRuleRoutes({ db, push }: PushRuleRouteParts): Route[] {
         return {};
       },
     }),
+    ...strayRows(),
   ];
 }
+
+/** Paths below the push rules that name no rule, of this or any scope: a fault in the path's parts, not in the path. */
+const strayRows = (): Route[] =>
+  (['GET', 'PUT'] as const).flatMap((method) =>
+    ['/:scope', '/:scope/:kind', '/:scope/:kind/:ruleId', '/:scope/:kind/:ruleId/:attribute'].map((path) =>
+      route({
+        method,
+        path: `${base}${path}`,
+        auth: 'user',
+        rate: 'none',
+        handle: () => {
+          throw matrixError.invalidParam('This is no push rule: its path is global/{kind}/{ruleId}');
+        },
+      }),
+    ),
+  );
 
 /** A rule as the user wrote it, checked against what its kind needs. New rules are enabled. */
 function ownRule(kind: RuleKind, ruleId: string, body: v.InferOutput<typeof ruleBody>): PushRule {
   if (ruleId.startsWith('.')) throw matrixError.invalidParam('Rule ids that start with a dot are reserved');
   if (/[/\\]/.test(ruleId)) throw matrixError.invalidParam('Rule ids may not hold slashes or backslashes');
-  if (kind === 'room' && parseRoomId(ruleId) === undefined) throw matrixError.invalidParam('The rule id is no room id');
+  // Older clients name rooms by alias too; such a rule never matches.
+  if (kind === 'room' && !/^[!#]/.test(ruleId)) throw matrixError.invalidParam('The rule id is no room id');
   if (kind === 'sender' && parseUserId(ruleId) === undefined) {
     throw matrixError.invalidParam('The rule id is no user id');
   }
