@@ -7,7 +7,7 @@ import { askerOf, direction, filterOf, token, wholeNumber } from './paging-query
 const query = v.object({
   from: token,
   to: token,
-  dir: direction,
+  dir: v.optional(direction),
   limit: v.optional(wholeNumber),
   filter: v.optional(v.string()),
 });
