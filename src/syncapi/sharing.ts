@@ -14,6 +14,8 @@ export interface SharingChanges {
   readonly began: ReadonlySet<UserId>;
   /** Shared a room at the start, and share none now. */
   readonly ended: ReadonlySet<UserId>;
+  /** Share a room now that they did not share, or not all the time: those of `began` and more. */
+  readonly met: ReadonlySet<UserId>;
 }
 
 export interface SharingRange {
@@ -32,6 +34,8 @@ interface Tally {
   /** Shared one of them at the start. */
   before: boolean;
   again: boolean;
+  /** Shares one of them now, and did not, or not all the time. */
+  met: boolean;
   /** Rooms in which sharing with him is not as it was. */
   readonly rooms: Set<RoomNid>;
 }
@@ -46,8 +50,10 @@ export function* sharingChanges(range: SharingRange): Compose<SharingChanges> {
   }
   const began = new Set<UserId>();
   const ended = new Set<UserId>();
+  const met = new Set<UserId>();
   let step = 0;
   for (const [other, tally] of tallies) {
+    if (tally.met) met.add(other);
     const shared = range.rooms.sharedRooms(range.snapshot, range.user, other);
     // A shared room in which nothing changed was shared before as well.
     const before = tally.before || shared.some((room) => !tally.rooms.has(room));
@@ -55,7 +61,7 @@ export function* sharingChanges(range: SharingRange): Compose<SharingChanges> {
     else if (shared.length === 0 && before) ended.add(other);
     if (isPause(step++)) yield;
   }
-  return { began, ended };
+  return { began, ended, met };
 }
 
 function* tallyRoom(range: SharingRange, room: RoomNid, tallies: Map<UserId, Tally>): Compose<void> {
@@ -69,10 +75,11 @@ function* tallyRoom(range: SharingRange, room: RoomNid, tallies: Map<UserId, Tal
   const note = (other: string, before: boolean, now: boolean, again: boolean): void => {
     if (other === user || (before === now && !again)) return;
     const id = other as UserId;
-    const tally = tallies.get(id) ?? { before: false, again: false, rooms: new Set<RoomNid>() };
+    const tally = tallies.get(id) ?? { before: false, again: false, met: false, rooms: new Set<RoomNid>() };
     tallies.set(id, tally);
     tally.before ||= before;
     tally.again ||= again;
+    tally.met ||= now;
     tally.rooms.add(room);
   };
   let step = 0;

@@ -1,4 +1,4 @@
-/** `presence`: last known presence of those who share a room with the user, when it changed or they are new to him. */
+/** `presence`: last known presence of those who share a room with the user, when it changed or they have met anew. */
 import type { Entry } from '../../bus/index.ts';
 import { matchesEvent } from '../../matrix/filters.ts';
 import type { Compose, Part, Pass } from '../pass.ts';
@@ -21,7 +21,7 @@ function linear(pass: Pass, entry: Entry): boolean {
 
 function* compose(pass: Pass): Compose<Part | undefined> {
   const users = new Set(pass.presence);
-  if (!pass.initial) for (const user of (yield* sharingOf(pass)).began) users.add(user);
+  if (!pass.initial) for (const user of (yield* sharingOf(pass)).met) users.add(user);
   const events: string[] = [];
   for (const user of [...users].sort()) {
     if (pass.ignored.has(user) || !matchesEvent(pass.request.filter.presence, { type: 'm.presence', sender: user })) {
