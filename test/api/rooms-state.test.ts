@@ -219,6 +219,21 @@ describe('POST /upgrade', () => {
     });
   });
 
+  test('made by hand is followed by who is in the new room already', async () => {
+    const old = await alice.createRoom({ preset: 'public_chat' });
+    await bob.change(old, 'join');
+    const creation_content = { predecessor: { room_id: old } };
+    const fresh = await alice.createRoom({ preset: 'public_chat', creation_content });
+    await bob.change(fresh, 'join');
+    const before = server.accounts.upgrades.length;
+    await alice.setState(old, 'm.room.tombstone', { body: 'gone', replacement_room: fresh });
+    await alice.setState(old, 'm.room.tombstone', { body: 'gone for good', replacement_room: fresh });
+    expect(server.accounts.upgrades.slice(before)).toEqual([
+      { user: alice.userId, from: old, to: fresh },
+      { user: bob.userId, from: old, to: fresh },
+    ]);
+  });
+
   test('works with power for tombstones only, and leaves that power as it was', async () => {
     const old = await alice.createRoom({
       room_version: '11',

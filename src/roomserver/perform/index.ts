@@ -32,7 +32,7 @@ export function createPerform({ rooms, users, serverName, defaultVersion, clock 
   const aliases = new RoomAliases(rooms, serverName, clock);
   const joining = new Joining(rooms, users);
   const memberships = new Memberships(rooms, users, joining);
-  const sending = new Sending(rooms, aliases, memberships);
+  const sending = new Sending(rooms, aliases, memberships, joining);
   const upgrades = new RoomUpgrades(rooms, users, aliases);
   const creation = new RoomCreation({ rooms, users, aliases, memberships, sending, serverName, defaultVersion });
   return { creation, sending, joining, memberships, aliases, upgrades };

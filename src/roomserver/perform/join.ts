@@ -106,6 +106,17 @@ export class Joining {
     this.#rooms.send(tx, room, { type: 'm.room.member', stateKey: user, sender, content });
   }
 
+  /** An upgrade made by hand ends with its tombstone: who is in the new room already is served now. */
+  followTombstone(tx: Tx, old: Room, tombstone: JsonObject): void {
+    const fresh = this.#rooms.room(tx, asString(tombstone.replacement_room) ?? '');
+    if (fresh === undefined) return;
+    const create = currentContent(tx, this.#rooms, fresh, 'm.room.create');
+    if (memberOf(memberOf(create, 'predecessor'), 'room_id') !== old.roomId) return;
+    for (const { user } of this.#rooms.members(tx, fresh.nid, 'join')) {
+      if (this.#users.isLocal(user)) this.#users.followUpgrade(tx, user, old.roomId, fresh.roomId);
+    }
+  }
+
   /** "When a user joins the new room, the server should automatically transfer … personalized settings." */
   #followUpgrade(tx: Tx, room: Room, user: UserId): void {
     const create = currentContent(tx, this.#rooms, room, 'm.room.create');

@@ -8,8 +8,10 @@ import { parseUserId } from '../../matrix/ids.ts';
 import { type JsonObject, asString } from '../../matrix/json.ts';
 import type { Tx } from '../../storage/index.ts';
 import type { RoomCore, SendOptions } from '../core.ts';
+import { currentContent } from '../query/room-auth.ts';
 import type { ProtoEvent, Room, StoredEvent } from '../types.ts';
 import type { RoomAliases } from './alias.ts';
+import type { Joining } from './join.ts';
 import type { Memberships } from './membership.ts';
 import { checkRedaction } from './redact.ts';
 import { checkCanonicalAlias, checkRelation } from './send-checks.ts';
@@ -35,11 +37,13 @@ export class Sending {
   readonly #rooms: RoomCore;
   readonly #aliases: RoomAliases;
   readonly #memberships: Memberships;
+  readonly #joining: Joining;
 
-  constructor(rooms: RoomCore, aliases: RoomAliases, memberships: Memberships) {
+  constructor(rooms: RoomCore, aliases: RoomAliases, memberships: Memberships, joining: Joining) {
     this.#rooms = rooms;
     this.#aliases = aliases;
     this.#memberships = memberships;
+    this.#joining = joining;
   }
 
   /**
@@ -78,12 +82,15 @@ export class Sending {
       return this.#memberships.putState(tx, { room, sender: userId, target, content, isGuest });
     }
     if (type === 'm.room.canonical_alias') checkCanonicalAlias(tx, this.#rooms, this.#aliases, room, content);
+    const closes = type === 'm.room.tombstone' && stateKey === '';
+    const before = closes ? currentContent(tx, this.#rooms, room, type)?.replacement_room : undefined;
     const event = this.#send(tx, room, { type, stateKey, content }, sender);
     // "If the m.room.guest_access event is changed to stop this from being the case, the server MUST set those users'
     // m.room.member state to leave."
     if (type === 'm.room.guest_access' && stateKey === '' && content.guest_access !== 'can_join') {
       this.#memberships.removeGuests(tx, room);
     }
+    if (closes && content.replacement_room !== before) this.#joining.followTombstone(tx, room, content);
     return event;
   }
 
