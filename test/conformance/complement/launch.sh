@@ -24,6 +24,7 @@ registration:
   guests: true
   shared_secret: complement
 rate_limits: { enabled: false }
+rooms: { default_version: '10' }
 passwords: { memory: 64 KiB, passes: 1 }
 log: { level: debug }
 previews:
