@@ -91,9 +91,9 @@ export function allRoutes(modules: Modules): Route[] {
 }
 
 /** What operators do. */
-function administratorRoutes({ config, db, rooms, users, serverName, clock, log }: Modules): Route[] {
+function administratorRoutes({ config, db, rooms, users, notices, serverName, clock, log }: Modules): Route[] {
   const { sharedSecret } = config.registration;
-  return adminRoutes({ sharedSecret, db, rooms, serverName, clock, log, ...users });
+  return adminRoutes({ sharedSecret, db, rooms, notices, serverName, clock, log, ...users });
 }
 
 /** How users find rooms, each other, and help. */

@@ -52,6 +52,25 @@ describe('server notices', () => {
     await expect(notify(server, nobody, 'Echo')).rejects.toMatchObject({ errcode: 'M_NOT_FOUND' });
   });
 
+  test('are sent by administrators, once for each transaction id', async () => {
+    await using server = await startUserServer();
+    const { client, users, db } = server;
+    const [admin, alice] = [await register(client, 'admin'), await register(client, 'alice')];
+    const path = '/_synapse/admin/v1/send_server_notice';
+    const notice = { user_id: alice.userId, content: { msgtype: 'm.text', body: 'Hello' } };
+    expect((await client.post(path, notice, alice.token)).json.errcode).toBe('M_FORBIDDEN');
+    await db.write((tx) => users.accounts.setAdmin(tx, admin.userId as UserId, true));
+    const sent = await client.post(path, notice, admin.token);
+    expect(sent.json).toEqual({ event_id: expect.stringMatching(/^\$/) });
+    const first = await client.put(`${path}/1`, notice, admin.token);
+    expect((await client.put(`${path}/1`, notice, admin.token)).json).toEqual(first.json);
+    expect((await client.put(`${path}/2`, notice, admin.token)).json).not.toEqual(first.json);
+    const unknown = { ...notice, user_id: '@nobody:localhost' };
+    expect((await client.post(path, unknown, admin.token)).json.errcode).toBe('M_NOT_FOUND');
+    const elsewhere = { ...notice, user_id: '@bob:elsewhere.example' };
+    expect((await client.post(path, elsewhere, admin.token)).json.errcode).toBe('M_INVALID_PARAM');
+  });
+
   test('are sent by a user whom nobody can be', async () => {
     await using server = await startUserServer();
     const body = { username: '_server', password: 'x', auth: { type: 'm.login.dummy' } };
