@@ -29,6 +29,7 @@ export async function startApp(config: Config): Promise<App> {
     // What there is to catch up is little, but for the first start after an import or an update: that nobody waits for.
     await Promise.race([startConsumers(modules), systemClock.sleep(consumersMs)]);
     runTasks(modules, lifecycle);
+    modules.push.delivery.start();
     const http = await listen(modules, lifecycle);
     return await appOf(modules, http.urls, lifecycle);
   } catch (error) {

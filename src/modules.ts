@@ -5,12 +5,12 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { Bus, LaggingConsumer } from './bus/index.ts';
-import type { Config } from './config/index.ts';
+import { mailOptions, publicBaseUrl, type Config } from './config/index.ts';
 import { createFedClient, loadSigningKey, missingFile, type FedClient } from './fedclient/index.ts';
 import { Metrics, RateLimiter } from './http/index.ts';
-import { parseServerName, serverNameOf, type ServerName, type UserId } from './matrix/ids.ts';
+import { parseServerName, type ServerName, type UserId } from './matrix/ids.ts';
 import { createMedia, type FetchRemote, type Media } from './mediaapi/index.ts';
-import { createPush, type Push } from './push/index.ts';
+import { createPush, type Push, type PushParts } from './push/index.ts';
 import { createPerform, createRoomCore, type Perform, type RoomUsers } from './roomserver/index.ts';
 import { openDatabase, type Database } from './storage/index.ts';
 import { createSyncApi, type SyncApi } from './syncapi/index.ts';
@@ -19,6 +19,7 @@ import type { Clock } from './util/clock.ts';
 import type { Lifecycle } from './util/lifecycle.ts';
 import type { Logger } from './util/log.ts';
 import { LoopWatch } from './util/loop-watch.ts';
+import { createMailer, type Mailer } from './util/mailer.ts';
 
 export interface Modules {
   readonly config: Config;
@@ -34,6 +35,8 @@ export interface Modules {
   readonly users: UserApi;
   readonly media: Media;
   readonly push: Push;
+  /** Undefined: the operator has set no mail server. */
+  readonly mailer: Mailer | undefined;
   readonly perform: Perform;
   readonly notices: ServerNotices;
   readonly sync: SyncApi;
@@ -57,6 +60,8 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   lifecycle.onStop('database', () => db.close());
   metrics.add(db.measures);
   const bus = new Bus(db);
+  const mail = mailOptions(config);
+  const mailer = mail === undefined ? undefined : lifecycle.use('mail', createMailer(mail));
   const signingKey = loadSigningKey(join(folder, 'signing.key'));
   const federation = lifecycle.use(
     'federation client',
@@ -78,8 +83,9 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
       fetchRemote: fetchRemote(federation),
     }),
   );
-  const isLocal = (user: string): boolean => serverNameOf(user as UserId) === serverName;
-  const push = createPush({ db, bus, rooms, markers: users.receipts, isLocal });
+  const push = pushOf({ config, serverName, clock, log, db, bus, rooms, users, mailer });
+  lifecycle.use('push', push.delivery);
+  metrics.add(push.delivery.measures);
   const perform = createPerform({
     rooms,
     users: roomUsers(users, push),
@@ -101,7 +107,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
     ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, rooms },
-    ...{ users, media, push, perform, notices, sync, directoryIndex, consumers },
+    ...{ users, media, push, mailer, perform, notices, sync, directoryIndex, consumers },
   };
 }
 
@@ -140,6 +146,26 @@ const fetchRemote =
     const file = await api.downloadMedia(name, mediaId, options);
     return file.ok ? { kind: 'content', ...file.value } : { kind: missingFile(file.error) };
   };
+
+type PushModules = Omit<PushParts, 'config' | 'baseUrl' | 'users'> & Pick<Modules, 'config' | 'users'>;
+
+function pushOf({ config, users, ...parts }: PushModules): Push {
+  const { accounts, accountData, devices, receipts } = users;
+  const push = createPush({
+    ...parts,
+    config: config.push,
+    baseUrl: publicBaseUrl(config),
+    users: {
+      markers: receipts,
+      ignoreLists: accountData,
+      emailsOf: (snapshot, user) =>
+        accounts.threepids(snapshot, user).flatMap(({ medium, address }) => (medium === 'email' ? [address] : [])),
+      isLocal: (user) => accounts.isLocal(user as UserId),
+    },
+  });
+  devices.onChange({ deleted: (tx, user, deviceId) => push.pushers.deviceDeleted(tx, user, deviceId) });
+  return push;
+}
 
 /** What rooms ask about accounts. */
 function roomUsers(users: UserApi, push: Push): RoomUsers {

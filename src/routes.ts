@@ -22,6 +22,7 @@ import { openIdRoutes } from './clientapi/routes/openid.ts';
 import { presenceRoutes } from './clientapi/routes/presence.ts';
 import { profileRoutes } from './clientapi/routes/profile.ts';
 import { pushRuleRoutes } from './clientapi/routes/push-rules.ts';
+import { pusherRoutes } from './clientapi/routes/pushers.ts';
 import { receiptRoutes } from './clientapi/routes/receipts.ts';
 import { registerRoutes } from './clientapi/routes/register.ts';
 import { relationsRoutes } from './clientapi/routes/relations.ts';
@@ -85,6 +86,7 @@ export function allRoutes(modules: Modules): Route[] {
     ...discoveryRoutes(modules),
     ...mediaRoutes({ media }),
     ...pushRuleRoutes({ db, push }),
+    ...pusherRoutes({ db, push, clock }),
     ...syncRoutes({ db, sync }),
     ...administratorRoutes(modules),
   ];

@@ -7,7 +7,7 @@ import type { RoomNid } from '../bus/index.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Position, Snapshot } from '../storage/index.ts';
-import { highlightBit, selectActionsAfter, selectOwnEvents } from './storage.ts';
+import { callBit, highlightBit, outcomeFor, selectActionsAfter, selectOwnEvents } from './storage.ts';
 
 /** Counts of one timeline: the main one or a thread. */
 export interface UnreadCount {
@@ -19,6 +19,8 @@ export interface RoomCounts {
   readonly main: UnreadCount;
   /** By event id of the thread root; only threads with something unread. */
   readonly threads: ReadonlyMap<string, UnreadCount>;
+  /** Calls that rang and that the user has done nothing about since. */
+  readonly missedCalls: number;
 }
 
 /** How far a user has read: `threadId` null is unthreaded, `main` the main timeline, else a thread root's event id. */
@@ -35,12 +37,13 @@ export interface ReadMarkerSource {
 interface Tally {
   notifications: number;
   highlights: number;
+  calls: number;
 }
 
 interface Cached {
   readonly bounds: string;
   readonly upTo: number;
-  readonly tallies: ReadonlyMap<string, UnreadCount>;
+  readonly tallies: ReadonlyMap<string, Tally>;
 }
 
 const nothing: UnreadCount = { notifications: 0, highlights: 0 };
@@ -65,7 +68,7 @@ export class UnreadCounts {
   /** The user's counts as of `head`, the sequence head of the snapshot. */
   of(snapshot: Snapshot, head: Position, room: RoomNid, user: UserId): RoomCounts {
     const joined = this.#rooms.localMembershipAt(snapshot, user, room, head);
-    if (joined?.membership !== 'join') return { main: nothing, threads: new Map() };
+    if (joined?.membership !== 'join') return { main: nothing, threads: new Map(), missedCalls: 0 };
     const bounds = this.#bounds(snapshot, room, user, joined.position);
     const key = `${room} ${user}`;
     const boundsKey = `${this.#generations.get(room) ?? 0} ${JSON.stringify([...bounds])}`;
@@ -78,9 +81,10 @@ export class UnreadCounts {
       if (row.sender === user || row.position <= boundOf(bounds, row.thread_id)) continue;
       const outcome = outcomeFor(row, user);
       if (outcome === 0) continue;
-      const tally = tallies.get(row.thread_id) ?? { notifications: 0, highlights: 0 };
+      const tally = tallies.get(row.thread_id) ?? { notifications: 0, highlights: 0, calls: 0 };
       tally.notifications += 1;
       if ((outcome & highlightBit) !== 0) tally.highlights += 1;
+      if ((outcome & callBit) !== 0) tally.calls += 1;
       tallies.set(row.thread_id, tally);
     }
     if (cached === undefined || cached.upTo <= head) {
@@ -88,7 +92,24 @@ export class UnreadCounts {
     }
     const threads = new Map<string, UnreadCount>(tallies);
     threads.delete('');
-    return { main: tallies.get('') ?? nothing, threads };
+    const missedCalls = [...tallies.values()].reduce((sum, { calls }) => sum + calls, 0);
+    return { main: tallies.get('') ?? nothing, threads, missedCalls };
+  }
+
+  /**
+   * Tells which of a room's events a user has read, as of `head`: by Position, and thread root or ''. Undefined: he is
+   * not joined.
+   */
+  reading(
+    snapshot: Snapshot,
+    head: Position,
+    room: RoomNid,
+    user: UserId,
+  ): ((position: number, thread: string) => boolean) | undefined {
+    const joined = this.#rooms.localMembershipAt(snapshot, user, room, head);
+    if (joined?.membership !== 'join') return undefined;
+    const bounds = this.#bounds(snapshot, room, user, joined.position);
+    return (position, thread) => position <= boundOf(bounds, thread);
   }
 
   /** Read up to where, by thread; the entry `*` holds for every thread. */
@@ -107,10 +128,4 @@ export class UnreadCounts {
 
 function boundOf(bounds: ReadonlyMap<string, number>, thread: string): number {
   return Math.max(bounds.get('*') ?? 0, bounds.get(thread) ?? 0);
-}
-
-function outcomeFor(row: { readonly everyone: number; readonly named: string | null }, user: UserId): number {
-  if (row.named === null) return row.everyone;
-  const named = JSON.parse(row.named) as Record<string, number>;
-  return named[user] ?? row.everyone;
 }

@@ -1,9 +1,18 @@
 /**
  * Decides, in the transaction of each live event, who is notified of it (INVARIANTS 7: facts, written once). Users with
  * the predefined rules share one evaluation, except those whom the event names; only users with rules of their own, and
- * those named, are evaluated singly. So an ordinary message costs the same in a room of two and of two thousand.
+ * those named, are evaluated singly. So an ordinary message costs the same in a room of two and of two thousand. Who has
+ * pushers gets a row in their queues besides, with the tweaks of his own or of the shared verdict.
  */
-import type { Bus, Projection, RedactedEntry, RoomEventEntry, StoredEntry } from '../bus/index.ts';
+import type {
+  Bus,
+  MembershipEntry,
+  Projection,
+  RedactedEntry,
+  RoomEventEntry,
+  RoomNid,
+  StoredEntry,
+} from '../bus/index.ts';
 import { levelToNotify, powerLevelOf, powerLevelsFrom, type PowerLevels } from '../matrix/auth-power-levels.ts';
 import { defaultRuleset } from '../matrix/default-push-rules.ts';
 import type { UserId } from '../matrix/ids.ts';
@@ -12,24 +21,33 @@ import type { RoomEvent } from '../matrix/pdu.ts';
 import { compileRuleset, evaluatePushRules, type PushedEvent, type PushVerdict } from '../matrix/push-rules.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Position, Tx } from '../storage/index.ts';
+import type { Badges } from './badges.ts';
 import type { UnreadCounts } from './counts.ts';
+import type { Ignoring } from './ignoring.ts';
+import type { PushQueue } from './queue.ts';
 import type { PushRules } from './rules.ts';
-import { deleteAction, highlightBit, insertAction, notifyBit, upsertOwnEvent } from './storage.ts';
+import { callBit, deleteAction, highlightBit, insertAction, notifyBit, upsertOwnEvent } from './storage.ts';
 
 /** Stands for any user without rules of his own: no event can name it. */
 const anyone = '@:' as UserId;
 const predefined = compileRuleset(defaultRuleset(anyone));
 /** How many relations are followed to find an event's thread (C-S API §Threading: at least 3). */
 const maxHops = 3;
+/** Up to this many users are looked up one by one. */
+const fewUsers = 8;
+const nothing: PushVerdict = { notify: false, highlight: false, sound: undefined, tweaks: {} };
 
 export interface PushProjectionParts {
   readonly bus: Bus;
   readonly rooms: RoomReader;
   readonly rules: PushRules;
   readonly counts: UnreadCounts;
+  readonly badges: Badges;
+  readonly queue: PushQueue;
+  readonly ignoring: Ignoring;
   readonly isLocal: (user: string) => boolean;
   /** Display name as the room knows it, for rules that look for it. */
-  readonly displayName: (tx: Tx, entry: RoomEventEntry, user: UserId) => string | undefined;
+  readonly displayName: (tx: Tx, room: RoomNid, user: UserId) => string | undefined;
 }
 
 export class PushProjection implements Projection {
@@ -41,47 +59,111 @@ export class PushProjection implements Projection {
   }
 
   apply(tx: Tx, entry: StoredEntry, position: Position): void {
-    if (entry.topic === 'room.event') this.#event(tx, entry, position);
-    else if (entry.topic === 'event.redacted') this.#redacted(tx, entry);
+    switch (entry.topic) {
+      case 'room.event':
+        return this.#event(tx, entry, position);
+      case 'event.redacted':
+        return this.#redacted(tx, entry, position);
+      case 'room.membership':
+        return this.#membership(tx, entry, position);
+      case 'room.receipt':
+      case 'user.counts':
+        if (!this.#parts.isLocal(entry.user)) return;
+        this.#parts.badges.userChanged(tx, entry.user, entry.room);
+        return this.#parts.queue.countsChanged(tx, entry.user, position);
+      case 'user.account_data':
+        return this.#parts.ignoring.apply(tx, entry);
+      case 'room.state':
+      case 'user.profile':
+      case 'user.device_list':
+      case 'device.to_device':
+      case 'device.key_counts':
+    }
   }
 
   #event(tx: Tx, entry: RoomEventEntry, position: Position): void {
-    const event = this.#parts.rooms.roomEvent(tx, entry.event);
+    const { rooms, queue, badges, rules } = this.#parts;
+    const event = rooms.roomEvent(tx, entry.event);
     const thread = this.#threadOf(tx, event);
-    if (this.#parts.isLocal(entry.sender)) tx.run(upsertOwnEvent, entry.sender, entry.room, thread, position);
-    const pushed = this.#pushed(tx, entry, event);
-    const everyone = outcome(evaluatePushRules(predefined, pushed, { userId: anyone, displayName: undefined }));
-    const named: Record<string, number> = {};
-    for (const user of this.#singled(tx, entry, event)) {
-      const displayName = this.#parts.displayName(tx, entry, user);
-      const own = evaluatePushRules(this.#parts.rules.compiled(tx, user), pushed, { userId: user, displayName });
-      if (outcome(own) !== everyone) named[user] = outcome(own);
+    if (this.#parts.isLocal(entry.sender)) {
+      tx.run(upsertOwnEvent, entry.sender, entry.room, thread, position);
+      badges.userChanged(tx, entry.sender, entry.room);
+      queue.countsChanged(tx, entry.sender, position);
     }
-    const names = Object.keys(named).length > 0 ? JSON.stringify(named) : null;
-    if (everyone === 0 && names === null) return;
-    tx.run(insertAction, entry.room, position, thread, everyone, entry.sender, names);
+    const pushed = this.#pushed(tx, entry.room, event);
+    const audience = new Audience(tx, rooms, entry.room);
+    const everyone = evaluatePushRules(predefined, pushed, { userId: anyone, displayName: undefined });
+    const own = new Map<UserId, PushVerdict>();
+    for (const user of this.#singled(audience, event)) {
+      const displayName = this.#parts.displayName(tx, entry.room, user);
+      own.set(user, evaluatePushRules(rules.compiled(tx, user), pushed, { userId: user, displayName }));
+    }
+    for (const user of audience.joinedAmong(this.#parts.ignoring.of(entry.sender))) own.set(user, nothing);
+
+    const shared = outcome(everyone, event);
+    const differing = [...own].flatMap(([user, verdict]) => {
+      const single = outcome(verdict, event);
+      return single === shared ? [] : [[user, single] as const];
+    });
+    if (shared === 0 && differing.length === 0) return;
+    const named = differing.length > 0 ? JSON.stringify(Object.fromEntries(differing)) : null;
+    tx.run(insertAction, entry.room, position, thread, shared, entry.sender, named);
+    badges.roomChanged(tx, entry.room, position);
+    const notice = { room: entry.room, event: entry.event, position, thread };
+    for (const [user, verdict] of this.#notified(audience, entry.sender, everyone, own)) {
+      queue.notify(tx, user, notice, verdict.tweaks);
+    }
   }
 
-  /** Joined local users whose outcome may differ from everyone's. */
-  #singled(tx: Tx, entry: RoomEventEntry, event: RoomEvent): Set<UserId> {
-    const candidates = new Set<string>(this.#parts.rules.usersWithRules);
+  /** Users with pushers who are notified, and how. */
+  *#notified(
+    audience: Audience,
+    sender: UserId,
+    everyone: PushVerdict,
+    own: ReadonlyMap<UserId, PushVerdict>,
+  ): Iterable<[UserId, PushVerdict]> {
+    const { users } = this.#parts.queue;
+    for (const [user, verdict] of own) if (verdict.notify && users.has(user)) yield [user, verdict];
+    if (!everyone.notify) return;
+    for (const user of audience.joinedAmong(users)) if (user !== sender && !own.has(user)) yield [user, everyone];
+  }
+
+  /** Local users whose outcome may differ from everyone's: joined, or invited by this event. */
+  #singled(audience: Audience, event: RoomEvent): Set<UserId> {
+    const named = new Set<string>();
     const mentions = memberOf(event.content['m.mentions'], 'user_ids');
-    if (Array.isArray(mentions)) for (const user of mentions) if (typeof user === 'string') candidates.add(user);
-    if (event.stateKey?.startsWith('@') === true) candidates.add(event.stateKey);
-    const singled = new Set<UserId>();
-    for (const candidate of candidates) {
-      const user = candidate as UserId;
-      if (user === entry.sender || !this.#parts.isLocal(user)) continue;
-      if (this.#parts.rooms.membership(tx, entry.room, user)?.membership === 'join') singled.add(user);
-    }
+    if (Array.isArray(mentions)) for (const user of mentions) if (typeof user === 'string') named.add(user);
+    if (event.stateKey?.startsWith('@') === true) named.add(event.stateKey);
+    for (const user of named) if (!this.#parts.isLocal(user)) named.delete(user);
+    const singled = new Set([
+      ...audience.joinedAmong(this.#parts.rules.usersWithRules),
+      ...audience.joinedAmong(named),
+    ]);
+    if (isInvite(event) && this.#parts.isLocal(event.stateKey)) singled.add(event.stateKey as UserId);
+    singled.delete(event.sender);
     return singled;
   }
 
+  /** An invite into a room that we are not in notifies by itself: it is in no timeline. */
+  #membership(tx: Tx, { room, user, membership }: MembershipEntry, position: Position): void {
+    const { rooms, queue, badges, rules, ignoring } = this.#parts;
+    badges.userChanged(tx, user, room);
+    if (membership !== 'invite') return queue.countsChanged(tx, user, position);
+    if (!queue.users.has(user)) return;
+    const row = rooms.localMembershipAt(tx, user, room, position);
+    if (row?.outOfBand !== true || row.event === 0) return;
+    const event = rooms.roomEvent(tx, row.event);
+    if (ignoring.of(event.sender).has(user)) return;
+    const pushed = this.#pushed(tx, room, event);
+    const verdict = evaluatePushRules(rules.compiled(tx, user), pushed, { userId: user, displayName: undefined });
+    if (verdict.notify) queue.notify(tx, user, { room, event: row.event, position, thread: '' }, verdict.tweaks);
+  }
+
   /** The event as push rules see it; what only few rules ask for is looked up when one does. */
-  #pushed(tx: Tx, entry: RoomEventEntry, event: RoomEvent): PushedEvent {
+  #pushed(tx: Tx, room: RoomNid, event: RoomEvent): PushedEvent {
     const { rooms } = this.#parts;
     let levels: PowerLevels | undefined;
-    const powerLevels = (): PowerLevels => (levels ??= this.#powerLevels(tx, entry));
+    const powerLevels = (): PowerLevels => (levels ??= this.#powerLevels(tx, room));
     const client: JsonObject = {
       type: event.type,
       sender: event.sender,
@@ -95,7 +177,7 @@ export class PushProjection implements Projection {
       roomId: event.roomId,
       sender: event.sender,
       get memberCount() {
-        return rooms.joinedCount(tx, entry.room);
+        return rooms.joinedCount(tx, room);
       },
       get senderPowerLevel() {
         return powerLevelOf(event.sender, powerLevels());
@@ -104,13 +186,13 @@ export class PushProjection implements Projection {
     };
   }
 
-  #powerLevels(tx: Tx, entry: RoomEventEntry): PowerLevels {
+  #powerLevels(tx: Tx, room: RoomNid): PowerLevels {
     const { rooms } = this.#parts;
     const current = (type: string): RoomEvent | undefined => {
-      const stored = rooms.currentEvent(tx, entry.room, type, '');
+      const stored = rooms.currentEvent(tx, room, type, '');
       return stored === undefined ? undefined : rooms.roomEvent(tx, stored.nid);
     };
-    const { rules } = rooms.roomByNid(tx, entry.room);
+    const { rules } = rooms.roomByNid(tx, room);
     return powerLevelsFrom(current('m.room.create'), current('m.room.power_levels'), rules);
   }
 
@@ -129,17 +211,47 @@ export class PushProjection implements Projection {
     return '';
   }
 
-  #redacted(tx: Tx, entry: RedactedEntry): void {
-    const place = this.#parts.rooms.event(tx, entry.event)?.place;
+  #redacted(tx: Tx, entry: RedactedEntry, position: Position): void {
+    const { rooms, counts, badges, bus } = this.#parts;
+    const place = rooms.event(tx, entry.event)?.place;
     if (place === undefined || place.live === 0) return;
     if (tx.run(deleteAction, entry.room, place.slot).changes === 0) return;
-    this.#parts.counts.invalidate(entry.room);
-    for (const user of this.#parts.rooms.joinedLocalUsers(tx, entry.room)) {
-      this.#parts.bus.append(tx, { topic: 'user.counts', room: entry.room, roomId: entry.roomId, user });
+    counts.invalidate(entry.room);
+    badges.roomChanged(tx, entry.room, position);
+    for (const user of rooms.joinedLocalUsers(tx, entry.room)) {
+      bus.append(tx, { topic: 'user.counts', room: entry.room, roomId: entry.roomId, user });
     }
   }
 }
 
-function outcome(result: PushVerdict): number {
-  return result.notify ? notifyBit | (result.highlight ? highlightBit : 0) : 0;
+/** The joined local users of a room at one event, looked up in the cheaper of two ways. */
+class Audience {
+  readonly #tx: Tx;
+  readonly #rooms: RoomReader;
+  readonly #room: RoomNid;
+  #joined: readonly UserId[] | undefined;
+
+  constructor(tx: Tx, rooms: RoomReader, room: RoomNid) {
+    this.#tx = tx;
+    this.#rooms = rooms;
+    this.#room = room;
+  }
+
+  joinedAmong(users: ReadonlySet<string>): UserId[] {
+    if (users.size <= fewUsers) {
+      const isJoined = (user: string): user is UserId =>
+        this.#rooms.membership(this.#tx, this.#room, user as UserId)?.membership === 'join';
+      return [...users].filter(isJoined);
+    }
+    this.#joined ??= this.#rooms.joinedLocalUsers(this.#tx, this.#room);
+    return this.#joined.filter((user) => users.has(user));
+  }
+}
+
+const isInvite = (event: RoomEvent): event is RoomEvent & { stateKey: string } =>
+  event.type === 'm.room.member' && event.stateKey !== undefined && event.content['membership'] === 'invite';
+
+function outcome(verdict: PushVerdict, { type }: RoomEvent): number {
+  if (!verdict.notify) return 0;
+  return notifyBit | (verdict.highlight ? highlightBit : 0) | (type === 'm.call.invite' ? callBit : 0);
 }

@@ -1,8 +1,9 @@
-/** Statements of the push tables. Outcomes are bits: 1 notify, 2 highlight. */
+/** Statements of the push tables. Outcomes are bits: 1 notify, 2 highlight, 4 a call that rings. */
 import { sql } from '../storage/index.ts';
 
 export const notifyBit = 1;
 export const highlightBit = 2;
+export const callBit = 4;
 
 export interface ActionRow {
   readonly position: number;
@@ -10,6 +11,13 @@ export interface ActionRow {
   readonly everyone: number;
   readonly sender: string;
   readonly named: string | null;
+}
+
+/** The outcome of an event for a user. */
+export function outcomeFor(row: { readonly everyone: number; readonly named: string | null }, user: string): number {
+  if (row.named === null) return row.everyone;
+  const named = JSON.parse(row.named) as Record<string, number>;
+  return named[user] ?? row.everyone;
 }
 
 export const selectActionsAfter = sql<[room: number, after: number, upTo: number], ActionRow>(
@@ -37,3 +45,8 @@ export const upsertRuleset = sql<[user: string, rules: string, position: number]
    ON CONFLICT DO UPDATE SET rules = excluded.rules, position = excluded.position`,
 );
 export const selectUsersWithRules = sql<[], { user_id: string }>('SELECT user_id FROM push_rulesets');
+/** The newest first, before a Position. */
+export const selectActionsBefore = sql<[room: number, before: number, limit: number], ActionRow>(
+  `SELECT position, thread_id, everyone, sender, named FROM push_actions WHERE room_nid = ? AND position < ?
+   ORDER BY position DESC LIMIT ?`,
+);

@@ -39,6 +39,10 @@ const upsertContent = sql<[userId: string, roomId: string, type: string, content
   `INSERT INTO userapi_account_data (user_id, room_id, type, content, position) VALUES (?, ?, ?, ?, ?)
    ON CONFLICT (user_id, room_id, type) DO UPDATE SET content = excluded.content, position = excluded.position`,
 );
+/** Whole as it stands: the partial index serves it. */
+const selectIgnoring = sql<[], { user_id: UserId }>(
+  `SELECT user_id FROM userapi_account_data WHERE room_id = '' AND type = 'm.ignored_user_list'`,
+);
 const deleteOfUser = sql<[userId: string]>('DELETE FROM userapi_account_data WHERE user_id = ?');
 
 const nobody: ReadonlySet<string> = new Set();
@@ -104,6 +108,11 @@ export class AccountData {
   blocksInvites(snapshot: Snapshot, userId: UserId): boolean {
     const text = this.get(snapshot, userId, null, 'm.invite_permission_config');
     return text !== undefined && memberOf(JSON.parse(text), 'default_action') === 'block';
+  }
+
+  /** The users who have stored a list of whom they ignore. */
+  usersIgnoring(snapshot: Snapshot): UserId[] {
+    return snapshot.all(selectIgnoring).map((row) => row.user_id);
   }
 
   /** The users whose events and invites this user doesn't want to see (`m.ignored_user_list`). */

@@ -37,6 +37,12 @@ export class FakeClock implements Clock {
     return this.#sleepers.size;
   }
 
+  /** Resolves when somebody sleeps who will wake in exactly `ms`. */
+  async sleeper(ms: number): Promise<void> {
+    const isThere = (): boolean => [...this.#sleepers].some(({ until }) => until === this.#now + ms);
+    while (!isThere()) await new Promise((resolve) => setImmediate(resolve));
+  }
+
   /** Moves time on and wakes whoever slept until then, in order. */
   advance(ms: number): void {
     this.#now += ms;

@@ -119,7 +119,14 @@ export function openTestSync(options: TestSyncOptions = {}): TestSync {
   const serverName = 'one.example' as ServerName;
   const users = createUserApi({ db, bus, rooms: core, config: testConfig(), serverName, clock });
   const isLocal = (id: string): boolean => id.endsWith(`:${serverName}`);
-  const push = createPush({ db, bus, rooms: core, markers: users.receipts, isLocal });
+  const push = createPush({
+    ...{ db, bus, rooms: core, clock, serverName },
+    log: createLogger({ level: 'silent', format: 'json' }),
+    config: testConfig().push,
+    baseUrl: 'https://one.example',
+    mailer: undefined,
+    users: { markers: users.receipts, ignoreLists: users.accountData, emailsOf: () => [], isLocal },
+  });
   const api = createSyncApi({
     ...{ db, bus, clock },
     rooms: options.onRead === undefined ? core : watched(core, options.onRead),

@@ -74,8 +74,9 @@ sub _config
       rate_limits => { enabled => JSON::false },
       rooms => { default_version => '10', public_list_without_token => JSON::true },
       passwords => { memory => '64 KiB', passes => 1 },
-      # The suite's own web server is on this machine, and its tests of media come without a token.
+      # The suite's own web server and push gateway are on this machine, and its tests of media come without a token.
       previews => { enabled => JSON::true, allow_networks => [ '127.0.0.0/8', '::1' ] },
+      push => { allow_networks => [ '127.0.0.0/8', '::1' ] },
       media => { freeze_unauthenticated => JSON::false },
       federation => { allow_networks => [ '127.0.0.0/8', '::1' ], ca_file => Cwd::getcwd . '/keys/ca.crt' },
       log => { level => 'debug' },
