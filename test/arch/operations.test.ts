@@ -77,9 +77,6 @@ const later: ReadonlySet<string> = new Set([
   'PUT /_matrix/client/v3/directory/list/appservice/{networkId}/{roomId}',
   'GET /_matrix/client/v3/login/sso/redirect',
   'GET /_matrix/client/v3/login/sso/redirect/{idpId}',
-  'GET /_matrix/client/v3/notifications',
-  'GET /_matrix/client/v3/pushers',
-  'POST /_matrix/client/v3/pushers/set',
   'POST /_matrix/client/v3/register/email/requestToken',
   'POST /_matrix/client/v3/register/msisdn/requestToken',
 ]);
