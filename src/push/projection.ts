@@ -8,6 +8,7 @@ import type {
   Bus,
   MembershipEntry,
   Projection,
+  PurgedEntry,
   RedactedEntry,
   RoomEventEntry,
   RoomNid,
@@ -26,7 +27,15 @@ import type { UnreadCounts } from './counts.ts';
 import type { Ignoring } from './ignoring.ts';
 import type { PushQueue } from './queue.ts';
 import type { PushRules } from './rules.ts';
-import { callBit, deleteAction, highlightBit, insertAction, notifyBit, upsertOwnEvent } from './storage.ts';
+import {
+  callBit,
+  deleteAction,
+  deleteActionsUpTo,
+  highlightBit,
+  insertAction,
+  notifyBit,
+  upsertOwnEvent,
+} from './storage.ts';
 
 /** Stands for any user without rules of his own: no event can name it. */
 const anyone = '@:' as UserId;
@@ -73,7 +82,11 @@ export class PushProjection implements Projection {
         return this.#parts.queue.countsChanged(tx, entry.user, position);
       case 'user.account_data':
         return this.#parts.ignoring.apply(tx, entry);
+      case 'room.purged':
+        if (tx.run(deleteActionsUpTo, entry.room, entry.upTo).changes > 0) this.#recount(tx, entry, position);
+        return;
       case 'room.state':
+      case 'room.backfilled':
       case 'user.profile':
       case 'user.device_list':
       case 'device.to_device':
@@ -212,15 +225,17 @@ export class PushProjection implements Projection {
   }
 
   #redacted(tx: Tx, entry: RedactedEntry, position: Position): void {
-    const { rooms, counts, badges, bus } = this.#parts;
-    const place = rooms.event(tx, entry.event)?.place;
+    const place = this.#parts.rooms.event(tx, entry.event)?.place;
     if (place === undefined || place.live === 0) return;
-    if (tx.run(deleteAction, entry.room, place.slot).changes === 0) return;
-    counts.invalidate(entry.room);
-    badges.roomChanged(tx, entry.room, position);
-    for (const user of rooms.joinedLocalUsers(tx, entry.room)) {
-      bus.append(tx, { topic: 'user.counts', room: entry.room, roomId: entry.roomId, user });
-    }
+    if (tx.run(deleteAction, entry.room, place.slot).changes > 0) this.#recount(tx, entry, position);
+  }
+
+  /** Facts of a room are gone: everyone's counts there may be lower. */
+  #recount(tx: Tx, { room, roomId }: RedactedEntry | PurgedEntry, position: Position): void {
+    const { rooms, counts, badges, bus } = this.#parts;
+    counts.invalidate(room);
+    badges.roomChanged(tx, room, position);
+    for (const user of rooms.joinedLocalUsers(tx, room)) bus.append(tx, { topic: 'user.counts', room, roomId, user });
   }
 }
 
