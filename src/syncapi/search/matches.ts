@@ -40,6 +40,8 @@ interface Row {
 
 /** Of more hits than these only the newest are looked at. */
 const mostHits = 5000;
+/** Hits that are looked at between two pauses. */
+const batchSize = 250;
 /** Up to this many rooms are named in the query to the index; of more, hits in other rooms are dropped afterwards. */
 const namedRooms = 200;
 
@@ -67,9 +69,8 @@ export async function findMatches(searcher: Searcher, wish: SearchWish): Promise
     .filter(({ room, slot }) => searched.has(room) && slot <= wish.upTo)
     .sort(wish.orderBy === 'rank' ? (a, b) => b.score - a.score || byRecency(a, b) : byRecency);
   const found: Match[] = [];
-  for (const row of rows) {
-    const event = visibleMatch(searcher, wish.filter, row);
-    if (event !== undefined) found.push({ event, score: row.score });
+  for (let from = 0; from < rows.length; from += batchSize) {
+    found.push(...visibleMatches(searcher, wish.filter, rows.slice(from, from + batchSize)));
     await searcher.slice.tick();
   }
   return found;
@@ -98,18 +99,34 @@ function queryOf({ term, keys }: SearchWish, searched: ReadonlySet<RoomNid>): st
   return `${words} AND room : (${[...searched].map((room) => `"${roomWord(room)}"`).join(' OR ')})`;
 }
 
-function visibleMatch(
-  { snapshot, rooms, userId, ignored }: Searcher,
-  filter: EventFilter,
-  { nid, edit }: Row,
-): StoredEvent | undefined {
-  const event = rooms.event(snapshot, nid);
-  if (event === undefined || event.redactedBy !== 0) return undefined;
-  const { roomId } = rooms.roomByNid(snapshot, event.room);
-  const admission: Admission = { snapshot, rooms, roomId, userId, ignored };
-  if (!admitsEvent(admission, filter, event) || !rooms.mayView(snapshot, userId, event)) return undefined;
-  if (edit === 0) return event;
-  // Found by the words of an edit: who may not see the edit must not learn of them.
-  const edited = rooms.event(snapshot, edit);
-  return edited !== undefined && rooms.mayView(snapshot, userId, edited) ? event : undefined;
+/** Those of some hits that the user may see, in their order. */
+function visibleMatches(searcher: Searcher, filter: EventFilter, rows: readonly Row[]): Match[] {
+  const { snapshot, rooms, userId, ignored } = searcher;
+  const hits = rows.flatMap((row) => {
+    const event = rooms.event(snapshot, row.nid);
+    if (event === undefined || event.redactedBy !== 0) return [];
+    const { roomId } = rooms.roomByNid(snapshot, event.room);
+    const admission: Admission = { snapshot, rooms, roomId, userId, ignored };
+    if (!admitsEvent(admission, filter, event)) return [];
+    // Found by the words of an edit: who may not see the edit must not learn of them.
+    const edit = row.edit === 0 ? undefined : rooms.event(snapshot, row.edit);
+    if (row.edit !== 0 && edit === undefined) return [];
+    return [{ event, edit, score: row.score }];
+  });
+  const visible = visibleAmong(
+    searcher,
+    hits.flatMap(({ event, edit }) => (edit === undefined ? [event] : [event, edit])),
+  );
+  return hits
+    .filter(({ event, edit }) => visible.has(event) && (edit === undefined || visible.has(edit)))
+    .map(({ event, score }) => ({ event, score }));
+}
+
+/** Asked for by room: what is looked up for one event of a room holds for the others. */
+function visibleAmong({ snapshot, rooms, userId }: Searcher, events: readonly StoredEvent[]): Set<StoredEvent> {
+  const visible = new Set<StoredEvent>();
+  for (const ofRoom of Map.groupBy(events, ({ room }) => room).values()) {
+    for (const event of rooms.visibleTo(snapshot, userId, ofRoom)) visible.add(event);
+  }
+  return visible;
 }
