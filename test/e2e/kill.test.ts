@@ -70,6 +70,13 @@ function take(writer: Writer, answer: Awaited<ReturnType<Client['sync']>>): void
   }
 }
 
+/** How many of the messages the search index holds. */
+async function found({ client, roomId }: Writer): Promise<number> {
+  const criteria = { search_term: 'text', keys: ['content.body'], filter: { rooms: [roomId], limit: 1 } };
+  const body = await client.must('POST', '/_matrix/client/v3/search', { search_categories: { room_events: criteria } });
+  return (body as { search_categories: { room_events: { count: number } } }).search_categories.room_events.count;
+}
+
 test('SIGKILL under load loses nothing acknowledged, doubles nothing, and leaves a clean database', async () => {
   const next = random(20_261_121);
   const port = await freePort();
@@ -117,6 +124,7 @@ test('SIGKILL under load loses nothing acknowledged, doubles nothing, and leaves
     expect(texts).toEqual([...writer.acknowledged.keys()]);
     expect(history.map((event) => event.event_id)).toEqual([...writer.acknowledged.values()]);
     expect(writer.seen).toEqual(texts);
+    expect(await found(writer)).toBe(texts.length);
     writer.client.close();
   }
   process.stderr.write(`kill: ${rounds} kills, ${writers.reduce((sum, writer) => sum + writer.count, 0)} messages\n`);
