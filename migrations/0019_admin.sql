@@ -29,3 +29,9 @@ CREATE TABLE admin_tasks (
   changed_at INTEGER NOT NULL            -- ms; when the status changed
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX admin_tasks_by_room ON admin_tasks (room_id);
+
+-- Numbers are never given twice, also when the rows that had the highest ones are purged.
+CREATE TABLE room_numbers (
+  kind TEXT PRIMARY KEY,                 -- what is numbered: events
+  last INTEGER NOT NULL                  -- numbers up to this one have been given out
+) STRICT, WITHOUT ROWID;

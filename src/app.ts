@@ -59,6 +59,7 @@ function runTasks(modules: Modules, lifecycle: Lifecycle): void {
   for (const consumer of modules.consumers) {
     runner.add({ name: `consumer ${consumer.name}`, everyMs: 10 * minuteMs, run: () => consumer.start() });
   }
+  runner.add({ name: 'tasks of administrators', everyMs: 60 * minuteMs, run: () => modules.adminTasks.resume() });
   for (const task of media.tasks) runner.add(task);
 }
 

@@ -4,6 +4,7 @@
  */
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
+import { createAdminTasks, type AdminTasks } from './admin/index.ts';
 import { Bus, LaggingConsumer } from './bus/index.ts';
 import { mailOptions, publicBaseUrl, type Config } from './config/index.ts';
 import { createFedClient, loadSigningKey, missingFile, type FedClient } from './fedclient/index.ts';
@@ -40,6 +41,7 @@ export interface Modules {
   readonly perform: Perform;
   readonly notices: ServerNotices;
   readonly sync: SyncApi;
+  readonly adminTasks: AdminTasks;
   /** Keeps the index of the user directory. */
   readonly directoryIndex: LaggingConsumer;
   /** What follows the log at its own pace. */
@@ -104,10 +106,12 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     metrics.add(consumer.measures);
   }
   const limiter = new RateLimiter(config.rateLimits, clock);
+  const adminTasks = createAdminTasks({ db, bus, rooms, perform, accounts: users.accounts, clock, log });
+  lifecycle.onStop('tasks of administrators', () => adminTasks.stop());
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
     ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, rooms },
-    ...{ users, media, push, mailer, perform, notices, sync, directoryIndex, consumers },
+    ...{ users, media, push, mailer, perform, notices, sync, adminTasks, directoryIndex, consumers },
   };
 }
 

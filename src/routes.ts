@@ -93,9 +93,38 @@ export function allRoutes(modules: Modules): Route[] {
 }
 
 /** What operators do. */
-function administratorRoutes({ config, db, rooms, users, notices, serverName, clock, log }: Modules): Route[] {
+function administratorRoutes(modules: Modules): Route[] {
+  const {
+    config,
+    db,
+    bus,
+    rooms,
+    perform,
+    users,
+    media,
+    serverName,
+    clock,
+    log,
+    notices,
+    push,
+    adminTasks: tasks,
+  } = modules;
   const { sharedSecret } = config.registration;
-  return adminRoutes({ sharedSecret, db, rooms, notices, serverName, clock, log, ...users });
+  return adminRoutes({
+    sharedSecret,
+    db,
+    bus,
+    rooms,
+    perform,
+    media,
+    serverName,
+    clock,
+    log,
+    tasks,
+    notices,
+    push,
+    ...users,
+  });
 }
 
 /** How users find rooms, each other, and help. */

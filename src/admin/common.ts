@@ -6,6 +6,7 @@ import * as v from 'valibot';
 import { wholeNumber, type Route } from '../http/index.ts';
 import { matrixError } from '../matrix/errors.ts';
 import { parseUserId, type UserId } from '../matrix/ids.ts';
+import type { Perform, Room, RoomReader } from '../roomserver/index.ts';
 import type { Snapshot } from '../storage/index.ts';
 import type { Account, Accounts } from '../userapi/index.ts';
 import type { Logger } from '../util/log.ts';
@@ -49,4 +50,17 @@ export function localAccount(snapshot: Snapshot, parts: { readonly accounts: Acc
   const account = parts.accounts.get(snapshot, localUser(parts, text));
   if (account === undefined) throw matrixError.notFound('There is no such user');
   return account;
+}
+
+/** A room that is known here, by its id or a local alias; not one that was purged. @throws M_INVALID_PARAM, M_NOT_FOUND */
+export function knownRoom(
+  snapshot: Snapshot,
+  { rooms, perform }: { readonly rooms: RoomReader; readonly perform: Pick<Perform, 'aliases'> },
+  text: string,
+): Room {
+  if (!/^[!#]/.test(text)) throw matrixError.invalidParam('This is neither a room id nor a room alias');
+  const nid = text.startsWith('#') ? perform.aliases.roomOf(snapshot, text) : rooms.room(snapshot, text)?.nid;
+  if (nid === undefined || rooms.currentSnapshot(snapshot, nid) === 0)
+    throw matrixError.notFound('There is no such room');
+  return rooms.roomByNid(snapshot, nid);
 }

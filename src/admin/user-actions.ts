@@ -2,8 +2,7 @@
 import * as v from 'valibot';
 import { maybe, route, type Route } from '../http/index.ts';
 import { matrixError } from '../matrix/errors.ts';
-import { parseUserId, type UserId } from '../matrix/ids.ts';
-import type { RoomReader } from '../roomserver/index.ts';
+import type { UserId } from '../matrix/ids.ts';
 import type { Database, Snapshot } from '../storage/index.ts';
 import { checkedPassword, deactivate, type UserApi } from '../userapi/index.ts';
 import type { Clock } from '../util/clock.ts';
@@ -11,7 +10,6 @@ import { localAccount, localUser, v1 } from './common.ts';
 
 export type UserActionParts = UserApi & {
   readonly db: Database;
-  readonly rooms: RoomReader;
   readonly clock: Clock;
 };
 
@@ -23,7 +21,6 @@ export const userActionRoutes = (parts: UserActionParts): Route[] => [
   ...rightsRoutes(parts),
   ...limitRoutes(parts),
   ...lookupRoutes(parts),
-  ...roomRoutes(parts),
 ];
 
 function accessRoutes(parts: UserActionParts): Route[] {
@@ -222,45 +219,4 @@ function accountData(snapshot: Snapshot, parts: UserActionParts, text: UserId): 
     place[type] = JSON.parse(content);
   }
   return { global, rooms };
-}
-
-function roomRoutes(parts: UserActionParts): Route[] {
-  const { db, rooms } = parts;
-  const idOf = (userId: string): UserId => {
-    const parsed = parseUserId(userId);
-    if (parsed === undefined) throw matrixError.invalidParam('This is no user id');
-    return parsed;
-  };
-  return [
-    route({
-      method: 'GET',
-      path: `${user}/joined_rooms`,
-      auth: 'admin',
-      rate: 'none',
-      handle: ({ params, shown }) => {
-        const userId = idOf(params.userId);
-        shown.key(`user:${userId}`);
-        return db.read((snapshot) => {
-          if (parts.accounts.isLocal(userId)) localAccount(snapshot, parts, userId);
-          const joined = rooms.joinedRooms(snapshot, userId).map((nid) => rooms.roomByNid(snapshot, nid).roomId);
-          return { joined_rooms: joined, total: joined.length };
-        });
-      },
-    }),
-    route({
-      method: 'GET',
-      path: `${user}/memberships`,
-      auth: 'admin',
-      rate: 'none',
-      handle: ({ params, shown }) => {
-        const { userId } = db.read((snapshot) => localAccount(snapshot, parts, params.userId));
-        shown.key(`user:${userId}`);
-        return db.read((snapshot) => {
-          const rows = rooms.localMemberships(snapshot, userId);
-          const memberships = rows.map((row) => [rooms.roomByNid(snapshot, row.room).roomId, row.membership] as const);
-          return { memberships: Object.fromEntries(memberships) };
-        });
-      },
-    }),
-  ];
 }

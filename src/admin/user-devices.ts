@@ -1,17 +1,19 @@
-/** Devices of other users, for administrators. */
+/** Devices and pushers of other users, for administrators. */
 import * as v from 'valibot';
 import { maybe, route, type Route } from '../http/index.ts';
 import { matrixError } from '../matrix/errors.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { JsonObject } from '../matrix/json.ts';
+import type { Push } from '../push/index.ts';
 import type { Database, Snapshot } from '../storage/index.ts';
 import type { Accounts, Device, Devices } from '../userapi/index.ts';
-import { localAccount, v2 } from './common.ts';
+import { localAccount, v1, v2 } from './common.ts';
 
 export interface UserDeviceParts {
   readonly db: Database;
   readonly accounts: Accounts;
   readonly devices: Devices;
+  readonly push: Pick<Push, 'pushers'>;
 }
 
 const all = `${v2}/users/:userId/devices` as const;
@@ -73,6 +75,19 @@ export function userDeviceRoutes(parts: UserDeviceParts): Route[] {
         }),
     }),
     ...deviceRoutes(parts, userOf),
+    route({
+      method: 'GET',
+      path: `${v1}/users/:userId/pushers`,
+      auth: 'admin',
+      rate: 'none',
+      handle: ({ params, shown }) => {
+        shown.key(`user:${params.userId}`);
+        return db.read((snapshot) => {
+          const pushers = parts.push.pushers.list(snapshot, userOf(snapshot, params.userId));
+          return { pushers, total: pushers.length };
+        });
+      },
+    }),
   ];
 }
 

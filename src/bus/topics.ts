@@ -69,6 +69,8 @@ export interface PurgedEntry {
   readonly roomId: RoomId;
   /** A slot; everything behind it is untouched. */
   readonly upTo: number;
+  /** Nothing of the room is left. */
+  readonly whole: boolean;
 }
 
 /** Account data of a user changed; `roomId` null: global. A deletion is a change too. */

@@ -23,7 +23,7 @@ import { verifyMedia } from './verify.ts';
 export { disposition, fileHeaders } from './content-type.ts';
 export type { DownloadRequest, FetchRemote, RemoteAnswer, StoredItem } from './downloads.ts';
 export type { OpenFile } from './files.ts';
-export type { Moderation, Page } from './moderation.ts';
+export { mediaOrders, type Moderation, type Page } from './moderation.ts';
 export { findMxcs, mediaKey, parseMediaId, parseMxc, type MediaId } from './mxc.ts';
 export type { Previews } from './previews/previews.ts';
 export type { ItemRow } from './storage.ts';

@@ -10,8 +10,27 @@ import type { Repository } from './repository.ts';
 import * as storage from './storage.ts';
 import { itemColumns, itemTables, type ItemRow } from './storage.ts';
 
-const selectByUser = sql<[user: string, limit: number, offset: number], ItemRow>(
-  `SELECT ${itemColumns} FROM ${itemTables} WHERE i.uploader = ? ORDER BY i.created_at DESC, i.media_id LIMIT ? OFFSET ?`,
+/** Orders of a user's files by the names that administrators' tools use, as columns. */
+const orders = {
+  media_id: 'i.media_id',
+  upload_name: 'i.filename',
+  created_ts: 'i.created_at',
+  last_access_ts: 'i.accessed_at',
+  media_length: 'b.size',
+  media_type: 'i.content_type',
+  quarantined_by: 'i.quarantined_by',
+  safe_from_quarantine: 'i.protected',
+} as const;
+export type MediaOrder = keyof typeof orders;
+export const mediaOrders = Object.keys(orders) as MediaOrder[];
+
+const byUser = (order: MediaOrder, direction: 'ASC' | 'DESC') =>
+  sql<[user: string, limit: number, offset: number], ItemRow>(
+    `SELECT ${itemColumns} FROM ${itemTables} WHERE i.uploader = ?
+     ORDER BY ${orders[order]} ${direction}, i.media_id LIMIT ? OFFSET ?`,
+  );
+const selectByUser = new Map(
+  mediaOrders.map((order) => [order, [byUser(order, 'ASC'), byUser(order, 'DESC')] as const]),
 );
 const countByUser = sql<[user: string], { count: number }>(
   'SELECT count(*) AS count FROM media_items WHERE uploader = ?',
@@ -19,6 +38,7 @@ const countByUser = sql<[user: string], { count: number }>(
 const selectUsages = sql<[limit: number, offset: number], { owner: string; files: number; bytes: number }>(
   `SELECT owner, files, bytes FROM media_usage WHERE owner != '' ORDER BY bytes DESC, owner LIMIT ? OFFSET ?`,
 );
+const countUsages = sql<[], { count: number }>(`SELECT count(*) AS count FROM media_usage WHERE owner != ''`);
 const selectOldUploads = sql<[before: number, larger: number, limit: number, offset: number], ItemRow>(
   `SELECT ${itemColumns} FROM ${itemTables}
    WHERE i.kind = 'upload' AND i.hash IS NOT NULL AND i.accessed_at < ? AND b.size > ? AND i.protected = 0
@@ -69,17 +89,29 @@ export class Moderation {
     return this.#parts.repository.item(id);
   }
 
-  /** A user's uploads, newest first. */
-  ofUser(user: UserId, { from, limit }: Page): { readonly items: ItemRow[]; readonly total: number } {
+  /** A user's uploads; the newest first unless another order is asked for. */
+  ofUser(
+    user: UserId,
+    { from, limit }: Page,
+    order: { readonly by: MediaOrder; readonly descending: boolean } = { by: 'created_ts', descending: true },
+  ): { readonly items: ItemRow[]; readonly total: number } {
+    const statement = selectByUser.get(order.by)?.[order.descending ? 1 : 0];
+    if (statement === undefined) throw new Error(`no order by ${order.by}`);
     return this.#parts.db.read((snapshot) => ({
-      items: snapshot.all(selectByUser, user, limit, from),
+      items: snapshot.all(statement, user, limit, from),
       total: snapshot.get(countByUser, user)?.count ?? 0,
     }));
   }
 
-  /** What users have uploaded, those with most bytes first. */
-  usage({ from, limit }: Page): { readonly owner: string; readonly files: number; readonly bytes: number }[] {
-    return this.#parts.db.read((snapshot) => snapshot.all(selectUsages, limit, from));
+  /** What users have uploaded, those with most bytes first, and how many users there are. */
+  usage({ from, limit }: Page): {
+    readonly usages: { readonly owner: string; readonly files: number; readonly bytes: number }[];
+    readonly total: number;
+  } {
+    return this.#parts.db.read((snapshot) => ({
+      usages: snapshot.all(selectUsages, limit, from),
+      total: snapshot.get(countUsages)?.count ?? 0,
+    }));
   }
 
   /** Forbids files, also those of other servers that were never fetched. Protected ones are left. Returns how many. */
@@ -133,6 +165,13 @@ export class Moderation {
   /** Deletes files. Returns how many there were. */
   delete(ids: readonly MediaId[]): Promise<number> {
     return this.#parts.repository.delete(ids);
+  }
+
+  /** Deletes listed files. Returns the URIs' parts. */
+  async deleteItems(items: readonly ItemRow[]): Promise<MediaId[]> {
+    const ids = items.map(idOf);
+    await this.#parts.repository.delete(ids);
+    return ids;
   }
 
   /** Deletes all that a user has uploaded (erasure, GDPR). Returns the URIs' parts. */

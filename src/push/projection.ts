@@ -31,6 +31,7 @@ import {
   callBit,
   deleteAction,
   deleteActionsUpTo,
+  deleteOwnEvents,
   highlightBit,
   insertAction,
   notifyBit,
@@ -83,6 +84,7 @@ export class PushProjection implements Projection {
       case 'user.account_data':
         return this.#parts.ignoring.apply(tx, entry);
       case 'room.purged':
+        if (entry.whole) tx.run(deleteOwnEvents, entry.room);
         if (tx.run(deleteActionsUpTo, entry.room, entry.upTo).changes > 0) this.#recount(tx, entry, position);
         return;
       case 'room.state':

@@ -33,6 +33,7 @@ export const deleteAction = sql<[room: number, position: number]>(
 export const deleteActionsUpTo = sql<[room: number, position: number]>(
   'DELETE FROM push_actions WHERE room_nid = ? AND position <= ?',
 );
+export const deleteOwnEvents = sql<[room: number]>('DELETE FROM push_own_events WHERE room_nid = ?');
 export const selectOwnEvents = sql<[user: string, room: number], { thread_id: string; position: number }>(
   'SELECT thread_id, position FROM push_own_events WHERE user_id = ? AND room_nid = ?',
 );

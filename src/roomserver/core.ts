@@ -99,6 +99,8 @@ export interface RoomInput {
 export interface RoomReader {
   room(snapshot: Snapshot, roomId: string): Room | undefined;
   roomByNid(snapshot: Snapshot, nid: RoomNid): Room;
+  /** Every room that this server is or was in, oldest first; not those that were purged. */
+  allRooms(snapshot: Snapshot): RoomNid[];
 
   event(snapshot: Snapshot, nid: EventNid): StoredEvent | undefined;
   eventById(snapshot: Snapshot, eventId: string): StoredEvent | undefined;
@@ -118,6 +120,8 @@ export interface RoomReader {
   currentEvent(snapshot: Snapshot, room: RoomNid, type: string, stateKey: string): StoredEvent | undefined;
   currentState(snapshot: Snapshot, room: RoomNid, type?: string): StateEntry[];
   currentSnapshot(snapshot: Snapshot, room: RoomNid): SnapshotNid;
+  /** How many entries the current state has. */
+  stateSize(snapshot: Snapshot, room: RoomNid): number;
   /** S(p): the room's current state as of a Position. 0: the room was not there yet. */
   snapshotAt(snapshot: Snapshot, room: RoomNid, position: Position): SnapshotNid;
   /** State before / after an event. */
@@ -167,6 +171,8 @@ export interface RoomReader {
   joinedCount(snapshot: Snapshot, room: RoomNid): number;
   invitedCount(snapshot: Snapshot, room: RoomNid): number;
   joinedServers(snapshot: Snapshot, room: RoomNid): ServerName[];
+  /** Events that the next one will be built on, oldest first. */
+  forwardExtremities(snapshot: Snapshot, room: RoomNid): StoredEvent[];
   /** Rooms in which both users are joined. */
   sharedRooms(snapshot: Snapshot, one: UserId, other: UserId): RoomNid[];
   joinedRooms(snapshot: Snapshot, user: UserId): RoomNid[];

@@ -1,5 +1,7 @@
 /** Roomserver: the only writer of room state. */
 export type * from './core.ts';
+export { blockedBy, blockRoom, unblockRoom } from './perform/blocked-rooms.ts';
+export { firstPlaceFrom, purgeHistory, purgeRoom, type HistoryPurge, type PurgeParts } from './perform/purge.ts';
 export type { AliasActor, RoomAliases } from './perform/alias.ts';
 export type { CreateRoomBody, InitialState, Preset } from './perform/create-room.ts';
 export { createPerform, type Perform, type PerformParts } from './perform/index.ts';
@@ -27,7 +29,8 @@ export { joinRuleIn, mayDiscover } from './query/join-conditions.ts';
 export { type PublicRoomsRequest, readPublicRooms } from './query/public-rooms.ts';
 export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
 export { eventsByTime } from './query/by-time.ts';
-export { plainTopic, roomSummary } from './query/room-summary.ts';
+export { currentContent, currentLevels } from './query/room-auth.ts';
+export { plainTopic, publishedRoom, roomSummary } from './query/room-summary.ts';
 export type * from './types.ts';
 export { openRoomReader } from './reader.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';

@@ -64,12 +64,13 @@ type Part<K extends keyof RoomReader> = Pick<RoomReader, K>;
 function roomAndEventReader(
   stores: Stores,
 ): Part<
-  'room' | 'roomByNid' | 'event' | 'eventById' | 'roomEvent' | 'pduText' | 'redacted' | 'isErased' | 'membershipOf'
+  'room' | 'roomByNid' | 'allRooms' | 'event' | 'eventById' | 'roomEvent' | 'pduText' | 'redacted' | 'isErased' | 'membershipOf'
 > {
   const { rooms, events } = stores;
   return {
     room: (snapshot, roomId) => rooms.byId(snapshot, roomId),
     roomByNid: (snapshot, nid) => rooms.byNid(snapshot, nid),
+    allRooms: (snapshot) => rooms.withState(snapshot),
     event: (snapshot, nid) => events.stored(snapshot, nid),
     eventById: (snapshot, eventId) => events.stored(snapshot, events.nidOf(snapshot, eventId)),
     pduText: (snapshot, nid, redacted = false) => {
@@ -97,6 +98,7 @@ function stateReader(
   | 'currentEvent'
   | 'currentState'
   | 'currentSnapshot'
+  | 'stateSize'
   | 'snapshotAt'
   | 'stateBefore'
   | 'stateAfter'
@@ -121,6 +123,7 @@ function stateReader(
       return rooms.state(snapshot, room, typeNid).map((row) => entry(snapshot, row.type, row.state_key, row.event));
     },
     currentSnapshot: (snapshot, room) => rooms.head(snapshot, room).snapshot,
+    stateSize: (snapshot, room) => rooms.stateSize(snapshot, room),
     snapshotAt: (snapshot, room, position) => rooms.snapshotAt(snapshot, room, position),
     stateBefore: (_snapshot, event) => event.snapshot,
     stateAfter: (snapshot, event) => events.knownMeta(snapshot, event.nid).after,
@@ -164,6 +167,7 @@ function memberReader(
   | 'joinedCount'
   | 'invitedCount'
   | 'joinedServers'
+  | 'forwardExtremities'
   | 'sharedRooms'
   | 'joinedRooms'
   | 'localMemberships'
@@ -171,7 +175,7 @@ function memberReader(
   | 'localMembershipsBetween'
   | 'strippedState'
 > {
-  const { members, rooms } = stores;
+  const { members, rooms, events } = stores;
   return {
     membership: (snapshot, room, user) => members.member(snapshot, room, user),
     members: (snapshot, room, membership) => members.members(snapshot, room, membership),
@@ -180,6 +184,8 @@ function memberReader(
     joinedCount: (snapshot, room) => rooms.head(snapshot, room).joined,
     invitedCount: (snapshot, room) => rooms.head(snapshot, room).invited,
     joinedServers: (snapshot, room): ServerName[] => [...members.joinedServers(snapshot, room).keys()],
+    forwardExtremities: (snapshot, room) =>
+      rooms.extremities(snapshot, room).flatMap((nid) => events.stored(snapshot, nid) ?? []),
     sharedRooms: (snapshot, one, other) => members.sharedRooms(snapshot, one, other),
     joinedRooms: (snapshot, user) => members.joinedRooms(snapshot, user),
     localMemberships: (snapshot, user) => members.localNewest(snapshot, user),

@@ -3,7 +3,7 @@
  * room's order. It says where to look; whether an event still relates (redactions), who sees it and which threads they make
  * is read from the events themselves, so rows of what was redacted or withdrawn since do no harm.
  */
-import type { Projection, RoomNid } from '../bus/index.ts';
+import type { Projection, PurgedEntry, RoomNid } from '../bus/index.ts';
 import type { EventId } from '../matrix/ids.ts';
 import {
   type EventNid,
@@ -50,6 +50,9 @@ const selectThreadEvents = sql<
    WHERE room = ? AND (slot, live, depth, event) <= (?, ?, ?, ?)
    ORDER BY slot DESC, live DESC, depth DESC, event DESC LIMIT ?`,
 );
+const deleteThreadEvent = sql<[room: number, slot: number, live: number, depth: number, event: number]>(
+  'DELETE FROM syncapi_thread_events WHERE room = ? AND slot = ? AND live = ? AND depth = ? AND event = ?',
+);
 const selectThreadEventsOf = sql<[room: number], Row>(
   'SELECT slot, live, depth, event, root FROM syncapi_thread_events WHERE room = ?',
 );
@@ -76,11 +79,20 @@ export function threadEventsBefore(snapshot: Snapshot, room: RoomNid, upTo: Cut,
 export const threadEventsProjection = (rooms: RoomReader): Projection => ({
   name: 'syncapi.threads',
   apply: (tx, entry) => {
+    if (entry.topic === 'room.purged') deletePurged(tx, rooms, entry);
     if (entry.topic !== 'room.event' && entry.topic !== 'room.backfilled') return;
     const event = rooms.event(tx, entry.event);
     if (event !== undefined) addThreadEvent(tx, event);
   },
 });
+
+/** Rows whose event is gone from the timeline; what was filled in before an event that is left has the next slot. */
+function deletePurged(tx: Tx, rooms: RoomReader, { room, upTo }: PurgedEntry): void {
+  for (const row of threadEventsBefore(tx, room, asPosition(Math.min(upTo + 1, anything)), -1)) {
+    if (rooms.event(tx, row.nid)?.place !== undefined) continue;
+    tx.run(deleteThreadEvent, room, row.slot, row.live, row.depth, row.nid);
+  }
+}
 
 function addThreadEvent(tx: Tx, event: StoredEvent): void {
   const row = rowOf(event);

@@ -72,6 +72,8 @@ const upsertReceipt = sql<
    ON CONFLICT (room_nid, user_id, receipt_type, thread_id) DO UPDATE SET
      event_id = excluded.event_id, event_nid = excluded.event_nid, ts = excluded.ts, position = excluded.position`,
 );
+const deleteOfRoom = sql<[room: number]>('DELETE FROM userapi_receipts WHERE room_nid = ?');
+const deletePendingOfRoom = sql<[room: number]>('DELETE FROM userapi_pending_receipts WHERE room_nid = ?');
 const selectSince = sql<[room: number, since: number, upTo: number, viewer: string], ReceiptRow>(
   `SELECT user_id, receipt_type, thread_id, event_id, ts FROM userapi_receipts
    WHERE room_nid = ? AND position > ? AND position <= ? AND (receipt_type = 'm.read' OR user_id = ?)
@@ -112,9 +114,12 @@ export class Receipts {
     this.#rooms = rooms;
     this.#accountData = accountData;
     bus.addProjection({
-      name: 'userapi.pending_receipts',
+      name: 'userapi.receipts',
       apply: (tx, entry) => {
         if (entry.topic === 'room.event') this.#arrived(tx, entry);
+        if (entry.topic !== 'room.purged' || !entry.whole) return;
+        tx.run(deleteOfRoom, entry.room);
+        tx.run(deletePendingOfRoom, entry.room);
       },
     });
   }

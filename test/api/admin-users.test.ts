@@ -308,6 +308,7 @@ describe('devices of users', () => {
     await ask('POST', `${v2}/users/${enc(alice.userId)}/delete_devices`, { devices });
     expect((await client.get(`${v3}/account/whoami`, alice.token)).status).toBe(401);
     expect((await ask('GET', path)).json).toEqual({ devices: [], total: 0 });
+    expect((await ask('GET', `${v1}/users/${enc(alice.userId)}/pushers`)).json).toEqual({ pushers: [], total: 0 });
   });
 });
 

@@ -93,7 +93,7 @@ describe('a deletion', () => {
     const bobs = await server.upload(Buffer.from('file 1'), { token: 'bob' });
     const { moderation } = server.media;
     expect(moderation.ofUser(alice, { from: 0, limit: 2 })).toMatchObject({ total: 6, items: [{}, {}] });
-    expect(moderation.usage({ from: 0, limit: 10 })).toEqual([
+    expect(moderation.usage({ from: 0, limit: 10 }).usages).toEqual([
       { owner: alice, files: 5, bytes: 30 },
       { owner: '@bob:localhost', files: 1, bytes: 6 },
     ]);

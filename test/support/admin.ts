@@ -12,7 +12,7 @@ export interface AdminServer extends UserServer {
   readonly admin: TestSession;
   readonly alice: TestSession;
   /** A request of the administrator. */
-  ask(method: string, path: string, body?: unknown): Promise<TestResponse>;
+  readonly ask: (method: string, path: string, body?: unknown) => Promise<TestResponse>;
 }
 
 export async function startAdminServer(config: Partial<Config> = {}): Promise<AdminServer> {

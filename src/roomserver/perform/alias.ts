@@ -116,6 +116,14 @@ export class RoomAliases {
     tx.run(updateAliasesOfRoom, to.nid, from.nid);
   }
 
+  /** Removes all aliases of a room. */
+  removeAll(tx: Tx, room: Room): void {
+    for (const alias of this.aliasesOf(tx, room.nid)) {
+      tx.run(deleteAlias, alias);
+      tx.touch(`alias:${alias}`);
+    }
+  }
+
   isPublished(snapshot: Snapshot, room: RoomNid): boolean {
     return snapshot.get(selectPublished, room) !== undefined;
   }

@@ -11,6 +11,7 @@ import type { RoomCore } from '../core.ts';
 import { isRestricted, joinRuleIn, meetsJoinCondition } from '../query/join-conditions.ts';
 import { currentContent, currentLevels } from '../query/room-auth.ts';
 import type { Room } from '../types.ts';
+import { refuseBlocked } from './blocked-rooms.ts';
 import { memberContent } from './member-content.ts';
 import type { RoomUsers } from './users.ts';
 
@@ -45,6 +46,7 @@ export class Joining {
     const { room, user, reason } = join;
     const before = this.#rooms.membership(tx, room.nid, user)?.membership;
     if (before === 'join' && join.content === undefined) return;
+    refuseBlocked(tx, room.roomId);
     if (join.isGuest && !this.#admitsGuests(tx, room)) {
       throw matrixError.guestAccessForbidden('This room does not admit guests');
     }

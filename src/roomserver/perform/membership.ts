@@ -11,6 +11,7 @@ import type { Tx } from '../../storage/index.ts';
 import type { RoomCore } from '../core.ts';
 import { currentLevels } from '../query/room-auth.ts';
 import type { Membership, Room, StoredEvent } from '../types.ts';
+import { refuseBlocked } from './blocked-rooms.ts';
 import type { Joining } from './join.ts';
 import { memberContent } from './member-content.ts';
 import type { RoomUsers } from './users.ts';
@@ -43,6 +44,7 @@ export class Memberships {
   /** Invites a user; nothing happens when he is invited already. @throws M_FORBIDDEN, M_INVITE_BLOCKED */
   invite(tx: Tx, change: Invite): void {
     const { room, sender, target, isDirect } = change;
+    refuseBlocked(tx, room.roomId);
     if (this.#membershipOf(tx, room, target) === 'invite' && change.content === undefined) {
       const levels = currentLevels(tx, this.#rooms, room);
       const mayInvite =
@@ -92,6 +94,7 @@ export class Memberships {
   /** Asks to be let in; nothing happens when the user has asked already. @throws M_FORBIDDEN */
   knock(tx: Tx, { room, sender, reason, content }: Omit<MembershipChange, 'target'>): void {
     if (this.#membershipOf(tx, room, sender) === 'knock' && content === undefined) return;
+    refuseBlocked(tx, room.roomId);
     this.#send(tx, { room, sender, target: sender, reason, content }, 'knock');
   }
 

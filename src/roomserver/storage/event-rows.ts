@@ -121,6 +121,9 @@ export const insertTexts = sql<[nid: number, client: string, rest: string]>(
 export const updateTexts = sql<[client: string, rest: string, nid: number]>(
   'UPDATE room_event_json SET client = ?, rest = ? WHERE nid = ?',
 );
+export const updateRest = sql<[rest: string, nid: number]>('UPDATE room_event_json SET rest = ? WHERE nid = ?');
+export const updateOriginalRest = sql<[rest: string, nid: number]>('UPDATE room_originals SET rest = ? WHERE nid = ?');
+export const clearPrev = sql<[nid: number]>('UPDATE room_events SET prev = NULL WHERE nid = ?');
 export const updateJudged = sql<
   [flags: number, snapshot: number, after: number, slot: number | null, live: number | null, nid: number]
 >('UPDATE room_events SET flags = (flags & 8) | ?, snapshot = ?, state_after = ?, slot = ?, live = ? WHERE nid = ?');

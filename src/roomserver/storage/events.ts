@@ -209,6 +209,23 @@ export class EventStore {
     return texts.client;
   }
 
+  /** The highest number given out. */
+  get lastNid(): number {
+    return this.#counter.last;
+  }
+
+  /** Writes the ids of auth and prev events into the event's own JSON, because numbers will not tell them any more. */
+  spellOut(tx: Tx, nid: EventNid, rules: RoomVersionRules): void {
+    if (this.prevNids(tx, nid) === undefined) return;
+    const { rest } = this.textsOf(this.parsed(tx, nid, rules), rules, undefined);
+    if (originalOf(tx, nid) !== undefined) {
+      const original = this.textsOf(this.forAuth(tx, nid, rules), rules, undefined);
+      tx.run(rows.updateOriginalRest, original.rest, nid);
+    }
+    tx.run(rows.updateRest, rest, nid);
+    tx.run(rows.clearPrev, nid);
+  }
+
   /** Changes what an event's judgement decides. */
   updateJudged(tx: Tx, nid: EventNid, judged: Pick<NewEvent, 'flags' | 'snapshot' | 'after' | 'place'>): void {
     const after = judged.after === judged.snapshot ? 0 : judged.after;

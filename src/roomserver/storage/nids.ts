@@ -30,7 +30,10 @@ const highest = {
   types: sql<[], { last: number | null }>('SELECT max(nid) AS last FROM room_types'),
   keys: sql<[], { last: number | null }>('SELECT max(nid) AS last FROM room_keys'),
   rooms: sql<[], { last: number | null }>('SELECT max(nid) AS last FROM room_rooms'),
-  events: sql<[], { last: number | null }>('SELECT max(nid) AS last FROM room_events'),
+  events: sql<[], { last: number | null }>(
+    `SELECT max(coalesce((SELECT max(nid) FROM room_events), 0),
+       coalesce((SELECT last FROM room_numbers WHERE kind = 'events'), 0)) AS last`,
+  ),
   blocks: sql<[], { last: number | null }>('SELECT max(nid) AS last FROM room_blocks'),
   snapshots: sql<[], { last: number | null }>('SELECT max(nid) AS last FROM room_snapshots'),
 };

@@ -52,6 +52,8 @@ const selectChangedRooms = sql<[since: number], { nid: number }>(
   'SELECT nid FROM room_rooms WHERE last_position > ? ORDER BY last_position DESC',
 );
 const selectRooms = sql<[], { nid: number }>('SELECT nid FROM room_rooms ORDER BY nid');
+const selectRoomsWithState = sql<[], { nid: number }>('SELECT nid FROM room_rooms WHERE snapshot > 0 ORDER BY nid');
+const countState = sql<[room: number], { size: number }>('SELECT count(*) AS size FROM room_state WHERE room = ?');
 const insertHistory = sql<[room: number, position: number, snapshot: number]>(
   `INSERT INTO room_state_history (room, position, snapshot) VALUES (?, ?, ?)
    ON CONFLICT DO UPDATE SET snapshot = excluded.snapshot`,
@@ -136,6 +138,16 @@ export class RoomStore {
 
   all(snapshot: Snapshot): RoomNid[] {
     return snapshot.all(selectRooms).map(({ nid }) => nid as RoomNid);
+  }
+
+  /** Rooms whose state is known. */
+  withState(snapshot: Snapshot): RoomNid[] {
+    return snapshot.all(selectRoomsWithState).map(({ nid }) => nid as RoomNid);
+  }
+
+  /** Entries of the current state. */
+  stateSize(snapshot: Snapshot, room: RoomNid): number {
+    return snapshot.get(countState, room)?.size ?? 0;
   }
 
   insert(tx: Tx, room: Omit<Room, 'nid'>): Room {

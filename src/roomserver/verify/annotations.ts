@@ -8,7 +8,7 @@ import type { EventMeta } from '../storage/event-rows.ts';
 import { type StoredId, eventIdFrom, storedId } from '../storage/nids.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid } from '../types.ts';
-import type { Differs, Verification } from './verification.ts';
+import { type Differs, type Verification, isReal } from './verification.ts';
 
 const selectRelation = sql<[parent: StoredId, relType: string, child: number], { child: number }>(
   'SELECT child FROM room_relations WHERE parent = ? AND rel_type = ? AND child = ?',
@@ -41,9 +41,11 @@ export function verifyAnnotations(verification: Verification, now: number): void
   }
 }
 
-function verifyRedaction({ stores, snapshot, room, differs }: Verification, meta: EventMeta, now: number): void {
+function verifyRedaction(verification: Verification, meta: EventMeta, now: number): void {
+  const { stores, snapshot, room, differs } = verification;
   const { nid, redactedBy } = meta;
   const inForce = redactionInForce(stores, snapshot, room, meta);
+  if (inForce !== redactedBy && isPurged(verification, redactedBy)) return;
   if (inForce !== redactedBy) {
     // Without its original an event stays redacted, whatever becomes of the redaction.
     differs(`event ${nid}: redacted by ${redactedBy}, should be by ${inForce}`, (tx) => {
@@ -57,6 +59,12 @@ function verifyRedaction({ stores, snapshot, room, differs }: Verification, meta
       stores.events.updateRedacted(tx, nid, redactedBy, redacted);
     });
   }
+}
+
+/** A redaction that a purge took out of the graph holds for good. */
+function isPurged({ events }: Verification, redaction: EventNid): boolean {
+  const meta = events.get(redaction);
+  return redaction > 0 && (meta === undefined || !isReal(meta));
 }
 
 /** The event as it was sent; undefined: it is redacted and its original is deleted. */
