@@ -29,15 +29,31 @@ const attemptMs = 5000;
 /** For all addresses of a route. */
 const routeMs = 20_000;
 
+/** Whom Node and the system trust. */
+let authorities: readonly string[] | undefined;
+
 export class Connector {
   readonly #options: ConnectorOptions;
   readonly #dial: Dial;
   readonly #sessions = new LRUCache<string, Buffer>({ max: 2000 });
+  readonly #attempts = new Set<(error: Error) => void>();
+  readonly #stopping = new AbortController();
   #context: SecureContext | undefined;
 
   constructor(options: ConnectorOptions) {
     this.#options = options;
     this.#dial = options.dial ?? ((address, port) => netConnect({ host: address, port, noDelay: true }));
+  }
+
+  /** Aborted when nothing is to be connected to any more. */
+  get stopping(): AbortSignal {
+    return this.#stopping.signal;
+  }
+
+  /** Gives up what is being connected to, and refuses what comes. */
+  close(): void {
+    this.#stopping.abort();
+    for (const fail of this.#attempts) fail(new Error('the server stops'));
   }
 
   /** An open TLS connection whose certificate is right. @throws Error of the last attempt; AddressRefused */
@@ -47,6 +63,7 @@ export class Connector {
     for (const endpoint of endpoints) {
       for (const address of await this.#addressesOf(endpoint)) {
         const leftMs = Math.min(attemptMs, until - performance.now());
+        if (this.#stopping.signal.aborted) throw new Error('the server stops');
         if (leftMs <= 0) throw failure ?? new Error(`no connection within ${routeMs} ms`);
         if (!this.#options.guard.permits(address, endpoint.port)) {
           failure ??= new AddressRefused(`${endpoint.host} leads to an address that is not permitted`);
@@ -72,11 +89,13 @@ export class Connector {
       let secure: TLSSocket | undefined;
       const fail = (error: Error): void => {
         clearTimeout(timer);
+        this.#attempts.delete(fail);
         secure?.destroy();
         socket.destroy();
         reject(error);
       };
       const timer = setTimeout(() => fail(new Error(`${address} port ${port}: no connection in time`)), ms);
+      this.#attempts.add(fail);
       socket.once('error', fail);
       socket.once('connect', () => {
         secure = this.#secure(socket, tlsName);
@@ -84,6 +103,7 @@ export class Connector {
         secure.once('close', () => fail(new Error(`${address} port ${port}: closed during the handshake`)));
         secure.once('secureConnect', () => {
           clearTimeout(timer);
+          this.#attempts.delete(fail);
           secure?.removeAllListeners('error').removeAllListeners('close');
           socket.off('error', fail);
           if (secure !== undefined) resolve(secure);
@@ -112,8 +132,10 @@ export class Connector {
   #secureContext(): SecureContext {
     if (this.#context !== undefined) return this.#context;
     const { extraCa } = this.#options;
-    const trusted = new Set([...rootCertificates, ...getCACertificates('default'), ...getCACertificates('system')]);
-    this.#context = createSecureContext({ ca: [...trusted, ...(extraCa === undefined ? [] : [extraCa])] });
+    authorities ??= [
+      ...new Set([...rootCertificates, ...getCACertificates('default'), ...getCACertificates('system')]),
+    ];
+    this.#context = createSecureContext({ ca: [...authorities, ...(extraCa === undefined ? [] : [extraCa])] });
     return this.#context;
   }
 }

@@ -27,10 +27,11 @@ export async function httpsGet<T>(
   options: GetOptions,
   use: (answer: Dispatcher.ResponseData) => Promise<T>,
 ): Promise<T> {
+  const all = { ...options, signal: AbortSignal.any([options.signal, connector.stopping]) };
   let next = url;
   for (let hop = 0; hop <= mostRedirects; hop += 1) {
     if (next.protocol !== 'https:' || next.username !== '') throw new RedirectError('not a plain https address');
-    const done = await oneHop(connector, next, options, use);
+    const done = await oneHop(connector, next, all, use);
     if (!(done instanceof URL)) return done.value;
     next = done;
   }

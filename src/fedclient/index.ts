@@ -96,6 +96,8 @@ export function createFedClient(parts: FedClientParts): FedClient {
     authenticator: new XMatrixAuthenticator({ serverName, keyRing, filter, destinations, clock }),
     measures: measuresOf(client, destinations),
     async [Symbol.asyncDispose]() {
+      connector.close();
+      names.close();
       await client[Symbol.asyncDispose]();
       await keyRing.idle();
     },

@@ -43,6 +43,8 @@ interface Asked {
   readonly worked: boolean;
   /** ms; when this outcome came first */
   readonly since: number;
+  /** How often in a row it came. */
+  readonly times: number;
   /** ms; after `at` nobody is asked for this long */
   readonly pauseMs: number;
 }
@@ -56,6 +58,10 @@ const failurePolicy: BackoffPolicy = { firstMs: 5000, youngMaxMs: 60_000, youngM
 const emptyPolicy: BackoffPolicy = { firstMs: 1000, youngMaxMs: 60_000, youngMs: 600_000, maxMs: 300_000 };
 /** Who has just sent us something may have come back a moment ago. */
 const presentMaxMs = 15_000;
+/** Attempts that are free of pauses: a server that restarts, or gets a new key, is not made to wait. */
+const freeTimes = 4;
+/** After so long all attempts are free again. */
+const forgetMs = 3_600_000;
 
 export class KeyFetcher {
   readonly #parts: KeyFetcherParts;
@@ -102,14 +108,16 @@ export class KeyFetcher {
     const { clock, random = Math.random } = this.#parts;
     const at = clock.now();
     const before = this.#asked.peek(server);
-    const same = before?.worked === worked ? before : undefined;
+    const same = before?.worked === worked && at - before.at < forgetMs ? before : undefined;
     const since = same?.since ?? at;
+    const times = (same?.times ?? 0) + 1;
     const policy = worked ? emptyPolicy : failurePolicy;
     this.#asked.set(server, {
       at,
       worked,
       since,
-      pauseMs: nextPause(policy, same?.pauseMs ?? 0, at - since, random()),
+      times,
+      pauseMs: times <= freeTimes ? 0 : nextPause(policy, same?.pauseMs ?? 0, at - since, random()),
     });
   }
 

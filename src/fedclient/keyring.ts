@@ -5,7 +5,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { ServerName } from '../matrix/ids.ts';
-import type { JsonObject } from '../matrix/json.ts';
+import { memberOf, type JsonObject } from '../matrix/json.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
@@ -108,18 +108,28 @@ export class KeyRing {
     return now ?? { kind: reached ? 'none' : 'unreachable' };
   }
 
-  /** For notaries: the newest documents that hold `keyIds` (all when empty), fetched if none is good until `minimumValidUntil`. */
-  async documents(server: ServerName, keyIds: readonly string[], minimumValidUntil: number): Promise<JsonObject[]> {
+  /**
+   * For notaries: the documents of a server that hold any of `keyIds` (else all), newest first; fetched, if it `mayFetch`, when the newest is not good until
+   * `minimumValidUntil` (ms) or one of `keyIds` is not known.
+   */
+  async documents(
+    server: ServerName,
+    keyIds: readonly string[],
+    minimumValidUntil: number,
+    mayFetch = true,
+  ): Promise<JsonObject[]> {
     const suffices = (): boolean => {
       const { keys } = this.#known(server);
       const [newest] = this.#rows(server);
       return newest !== undefined && newest.valid_until >= minimumValidUntil && keyIds.every((id) => keys.has(id));
     };
-    if (!suffices()) {
+    if (mayFetch && !suffices()) {
       await this.#refresh({ server, keyId: keyIds[0] ?? '', at: minimumValidUntil, enforceValidity: true });
       if (suffices()) this.#fetcher.wasUseful(server);
     }
-    return this.#rows(server).map(({ body }) => JSON.parse(body) as JsonObject);
+    const documents = this.#rows(server).map(({ body }) => JSON.parse(body) as JsonObject);
+    const wanted = documents.filter((document) => keyIds.some((id) => holdsKey(document, id)));
+    return wanted.length > 0 ? wanted : documents;
   }
 
   /** Waits for what is under way. */
@@ -196,6 +206,9 @@ export class KeyRing {
     });
   }
 }
+
+const holdsKey = (document: JsonObject, keyId: string): boolean =>
+  [document.verify_keys, document.old_verify_keys].some((keys) => memberOf(keys, keyId) !== undefined);
 
 const refreshTime = (fetchedAt: number, validUntil: number): number =>
   fetchedAt + Math.max(60_000, Math.min(validUntil - fetchedAt, trustMs) / 2);

@@ -20,6 +20,8 @@ export interface Names {
   srv(service: string): Promise<readonly SrvRecord[]>;
   /** Forgets what is known of a name, because it did not work. */
   forget(name: string): void;
+  /** Gives up what is being asked. */
+  close(): void;
 }
 
 const minuteMs = 60_000;
@@ -63,6 +65,10 @@ export class SystemNames implements Names {
   forget(name: string): void {
     this.#addresses.delete(name.toLowerCase());
     for (const service of ['_matrix-fed', '_matrix']) this.#records.delete(`${service}._tcp.${name.toLowerCase()}`);
+  }
+
+  close(): void {
+    this.#resolver.cancel();
   }
 
   async #lookUp(name: string): Promise<readonly string[]> {

@@ -98,7 +98,7 @@ export class UserDirectory implements Consumer {
       case 'room.membership':
       case 'room.purged':
       case 'room.backfilled':
-    case 'event.redacted':
+      case 'event.redacted':
       case 'room.receipt':
       case 'user.account_data':
       case 'user.counts':

@@ -48,6 +48,8 @@ export class TestNetwork implements Names {
 
   forget(): void {}
 
+  close(): void {}
+
   dial = (address: string, port: number) => {
     this.log.push(`dial ${address} ${port}`);
     const real = this.ports.get(`${address} ${port}`);

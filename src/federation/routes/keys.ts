@@ -18,8 +18,10 @@ export interface KeyRouteParts {
 }
 
 /** Servers in one question to us as a notary. */
-const mostServers = 100;
-const mostAtOnce = 10;
+const mostServers = 2000;
+const mostAtOnce = 20;
+/** After this, in ms, only what is known is told. */
+const patienceMs = 15_000;
 
 interface Question {
   readonly server: string;
@@ -39,11 +41,12 @@ const queryParameters = v.object({
 async function answer(
   { ownKeys, keyRing }: KeyRouteParts,
   { server, keyIds, minimumValidUntil }: Question,
+  mayFetch: boolean,
 ): Promise<JsonObject[]> {
   const name = parseServerName(server);
   if (name === undefined) return [];
   if (name === ownKeys.serverName) return [ownKeys.document()];
-  const documents = await keyRing.documents(name, keyIds, minimumValidUntil);
+  const documents = await keyRing.documents(name, keyIds, minimumValidUntil, mayFetch);
   return documents.map((document) => ownKeys.countersign(document));
 }
 
@@ -51,8 +54,10 @@ async function answerAll(parts: KeyRouteParts, questions: readonly Question[]): 
   if (questions.length > mostServers)
     throw matrixError.invalidParam(`Ask for at most ${mostServers} servers at a time`);
   const documents: JsonObject[] = [];
+  const until = parts.clock.now() + patienceMs;
   for (let start = 0; start < questions.length; start += mostAtOnce) {
-    const some = questions.slice(start, start + mostAtOnce).map((question) => answer(parts, question));
+    const mayFetch = parts.clock.now() < until;
+    const some = questions.slice(start, start + mostAtOnce).map((question) => answer(parts, question, mayFetch));
     documents.push(...(await Promise.all(some)).flat());
   }
   return { server_keys: documents };
