@@ -71,7 +71,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   );
   metrics.add(federation.measures);
   const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
-  const users = createUserApi({ db, bus, rooms, config, serverName, clock });
+  const users = createUserApi({ db, bus, rooms, config, serverName, signingKey, clock });
   lifecycle.onStop('accounts', () => users.close());
   const media = lifecycle.use(
     'media',

@@ -8,6 +8,7 @@ import { contextRoutes } from './clientapi/routes/context.ts';
 import { dehydratedRoutes } from './clientapi/routes/dehydrated.ts';
 import { deviceRoutes } from './clientapi/routes/devices.ts';
 import { directoryAliasRoutes } from './clientapi/routes/directory-aliases.ts';
+import { emailTokenRoutes } from './clientapi/routes/email-tokens.ts';
 import { eventsRoutes } from './clientapi/routes/events.ts';
 import { filterRoutes } from './clientapi/routes/filters.ts';
 import { initialSyncRoutes } from './clientapi/routes/initial-sync.ts';
@@ -33,8 +34,10 @@ import { roomSendRoutes } from './clientapi/routes/rooms-send.ts';
 import { roomStateRoutes } from './clientapi/routes/rooms-state.ts';
 import { searchRoutes } from './clientapi/routes/search.ts';
 import { sessionRoutes } from './clientapi/routes/session.ts';
+import { ssoRoutes } from './clientapi/routes/sso.ts';
 import { syncRoutes, syncSockets } from './clientapi/routes/sync.ts';
 import { thirdPartyRoutes } from './clientapi/routes/third-party.ts';
+import { threepidRoutes } from './clientapi/routes/threepids.ts';
 import { threadsRoutes } from './clientapi/routes/threads.ts';
 import { timestampToEventRoutes } from './clientapi/routes/timestamp-to-event.ts';
 import { toDeviceRoutes } from './clientapi/routes/to-device.ts';
@@ -59,11 +62,14 @@ export function allRoutes(modules: Modules): Route[] {
     ...versionRoutes(),
     ...wellKnownRoutes({ config }),
     ...keyServerRoutes({ ...modules.federation, version, clock }),
-    ...capabilityRoutes({ defaultRoomVersion: config.rooms.defaultVersion }),
+    ...capabilityRoutes({ defaultRoomVersion: config.rooms.defaultVersion, sendsMail: users.validations.isPossible }),
     ...registerRoutes({ db, serverName, ...users }),
     ...sessionRoutes({ db, limiter, serverName, ...users }),
     ...accountRoutes({ db, ...users }),
     ...authFallbackRoutes(users),
+    ...threepidRoutes({ db, ...users }),
+    ...emailTokenRoutes({ db, limiter, registrationMode: config.registration.mode, ...users }),
+    ...ssoRoutes({ db, createsAccounts: config.cas.createAccounts, ...users }),
     ...deviceRoutes({ db, ...users }),
     ...keyRoutes({ db, ...users }),
     ...keysChangesRoutes({ db, rooms, ...users }),
@@ -76,12 +82,12 @@ export function allRoutes(modules: Modules): Route[] {
     ...presenceRoutes({ db, rooms, ...users }),
     ...typingRoutes({ db, rooms, ...users }),
     ...receiptRoutes({ db, rooms, ...users }),
-    ...roomCreateRoutes({ db, rooms, perform }),
-    ...roomUpgradeRoutes({ db, rooms, perform }),
+    ...roomCreateRoutes({ db, rooms, perform, ...users }),
+    ...roomUpgradeRoutes({ db, rooms, perform, ...users }),
     ...roomSendRoutes({ db, rooms, perform }),
     ...roomStateRoutes({ db, rooms, clock, ignoredUsers }),
     ...readingRoutes(modules),
-    ...membershipRoutes({ db, rooms, perform }),
+    ...membershipRoutes({ db, rooms, perform, ...users }),
     ...directoryAliasRoutes({ db, rooms, perform, serverName }),
     ...discoveryRoutes(modules),
     ...mediaRoutes({ media }),

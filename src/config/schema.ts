@@ -138,6 +138,67 @@ export const schema = {
       },
     ),
     guests: flag({ doc: 'Whether guests may register, without a password and with few rights.', default: false }),
+    require_email: flag({
+      doc: 'Who registers must prove an e-mail address (needs mail). Otherwise clients may offer it.',
+      default: false,
+    }),
+    require_captcha: flag({ doc: 'Who registers must solve a captcha (needs recaptcha).', default: false }),
+  }),
+  recaptcha: section('Captchas by reCAPTCHA or a service that speaks like it.', {
+    public_key: optional(text({ doc: 'The site key, which clients are shown.', example: 'from the service' })),
+    private_key: optional(text({ doc: 'The secret key.', example: 'from the service' })),
+    verify_url: text({
+      doc: "Where users' answers are checked.",
+      default: 'https://www.google.com/recaptcha/api/siteverify',
+      accepts: 'an http or https address without query or fragment',
+      check: isHttpUrl,
+    }),
+  }),
+  cas: section('Single sign-on by a CAS server. Its user example is @example of this server.', {
+    server_url: optional(
+      text({
+        doc: 'Where the CAS server is. Without it there is no single sign-on.',
+        accepts: 'an http or https address without query or fragment',
+        check: isHttpUrl,
+        example: 'https://cas.example.org/cas',
+      }),
+    ),
+    service_url: optional(
+      text({
+        doc: 'The address of this server as the CAS server knows it. Without it: public_base_url.',
+        accepts: 'an http or https address without query or fragment',
+        check: isHttpUrl,
+        example: 'https://matrix.example.org',
+      }),
+    ),
+    name: text({ doc: 'What clients write on the button.', default: 'Single sign-on' }),
+    create_accounts: flag({
+      doc: 'Whether who comes for the first time gets an account; otherwise only who has one may come in.',
+      default: true,
+    }),
+    trusted_clients: list(
+      text({ doc: '', accepts: 'an http or https address without query or fragment', check: isHttpUrl }),
+      {
+        doc:
+          'Web clients, by address, that users are sent back to at once. For all others a page asks first, so that a ' +
+          'foreign page gets into no account.',
+        default: [],
+      },
+    ),
+  }),
+  identity: section('Identity servers, which know the Matrix ids behind e-mail addresses. Users name them.', {
+    allow_servers: list(
+      text({ doc: '', accepts: 'a server name such as vector.im', check: (value) => parseServerName(value) !== undefined }),
+      { doc: 'The only identity servers that users may name. Empty: any.', default: [] },
+    ),
+    allow_networks: list(
+      text({ doc: '', accepts: 'an IP address or a range such as 10.0.0.0/8', check: isAddressRange }),
+      {
+        doc: 'Private addresses at which one may be in spite of being private. All others are refused.',
+        default: [],
+      },
+    ),
+    timeout: duration({ doc: 'How long one may take to answer.', default: '10s' }),
   }),
   sessions: section('Logged-in clients.', {
     access_token_lifetime: duration({
@@ -525,6 +586,16 @@ export const crossFaults = (config: Config): { path: string; message: string }[]
   if (config.mail.host !== undefined && config.mail.from === undefined) {
     faults.push({ path: 'mail.from', message: 'must be given with mail.host' });
   }
+  if (config.registration.requireEmail && config.mail.host === undefined) {
+    faults.push({ path: 'registration.require_email', message: 'needs mail.host' });
+  }
+  const { publicKey, privateKey } = config.recaptcha;
+  if ((publicKey === undefined) !== (privateKey === undefined)) {
+    faults.push({ path: 'recaptcha', message: 'needs both public_key and private_key' });
+  }
+  if (config.registration.requireCaptcha && publicKey === undefined) {
+    faults.push({ path: 'registration.require_captcha', message: 'needs recaptcha.public_key' });
+  }
   const { uris, sharedSecret, username, password } = config.turn;
   if (uris.length > 0 && sharedSecret === undefined && (username === undefined || password === undefined)) {
     faults.push({ path: 'turn', message: 'needs shared_secret, or username and password' });
@@ -552,7 +623,7 @@ export const mailOptions = ({ mail: { host, from, ...mail } }: Pick<Config, 'mai
   host === undefined || from === undefined ? undefined : { ...mail, host, from };
 
 /** The address that clients use, without a trailing slash: `public_base_url`, or what follows from the server name. */
-export const publicBaseUrl = (config: Config): string => {
+export const publicBaseUrl = (config: Pick<Config, 'publicBaseUrl' | 'serverName' | 'listeners'>): string => {
   if (config.publicBaseUrl !== undefined) return config.publicBaseUrl.replace(/\/+$/, '');
   const listener = config.listeners.find(({ resources }) => resources.includes('client'));
   if (config.serverName !== 'localhost' || listener === undefined) return `https://${config.serverName}`;

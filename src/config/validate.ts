@@ -17,7 +17,7 @@ const shown = (raw: Raw): string => {
 };
 
 /** Keys whose value must not be repeated on a terminal or in a log. */
-const secret = /(secret|token|password)$/;
+const secret = /(secret|token|password|private_key)$/;
 
 export interface Validated {
   readonly value: unknown;

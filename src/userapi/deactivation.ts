@@ -8,6 +8,7 @@ import type { Filters } from './filters.ts';
 import type { MemberEvents } from './member-events.ts';
 import type { Presence } from './presence.ts';
 import type { Profiles } from './profiles.ts';
+import type { Threepids, UnbindResult } from './threepids.ts';
 
 export interface DeactivationParts {
   readonly db: Database;
@@ -18,13 +19,19 @@ export interface DeactivationParts {
   readonly filters: Filters;
   readonly memberEvents: MemberEvents;
   readonly presence: Presence;
+  readonly threepids: Threepids;
 }
 
 /**
  * Ends sessions, password and profile in one transaction, then leaves all rooms. `erase` also removes the user's account
- * data, and hides his events from who comes later (INVARIANTS 17).
+ * data, and hides his events from who comes later (INVARIANTS 17). Returns whether identity servers forget him too.
  */
-export async function deactivate(parts: DeactivationParts, userId: UserId, erase: boolean): Promise<void> {
+export async function deactivate(
+  parts: DeactivationParts,
+  userId: UserId,
+  erase: boolean,
+  idServer?: string,
+): Promise<UnbindResult> {
   const { db, accounts, devices, profiles, accountData, filters, memberEvents, presence } = parts;
   await db.write((tx) => {
     accounts.deactivate(tx, userId, erase);
@@ -39,4 +46,5 @@ export async function deactivate(parts: DeactivationParts, userId: UserId, erase
     tx.afterCommit(() => presence.forget(userId));
   });
   await memberEvents.run(userId, 'leave');
+  return parts.threepids.unbindAll(userId, idServer);
 }

@@ -1,20 +1,25 @@
 /** Userapi: accounts, devices, tokens, keys, and what users keep on the server. It owns the tables `userapi_…`. */
 import type { Bus } from '../bus/index.ts';
-import type { Config } from '../config/index.ts';
+import { mailOptions, publicBaseUrl, type Config } from '../config/index.ts';
+import type { SigningKey } from '../fedclient/index.ts';
 import { deleteTransactions } from '../http/index.ts';
 import { localpartOf, type ServerName } from '../matrix/ids.ts';
 import type { RoomReader, RoomWriter } from '../roomserver/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { createMailer } from '../util/mailer.ts';
 import { AccountData } from './account-data.ts';
 import { Accounts } from './accounts.ts';
 import { TokenAuthenticator } from './authenticator.ts';
+import { Cas } from './cas.ts';
 import { CrossSigning } from './cross-signing.ts';
 import { DehydratedDevices } from './dehydrated.ts';
 import { DeviceLists } from './device-lists.ts';
 import { Devices } from './devices.ts';
 import { UserDirectory } from './directory.ts';
+import { EmailValidations } from './email-validations.ts';
 import { Filters } from './filters.ts';
+import { IdentityServers } from './identity-servers.ts';
 import { KeyBackups } from './key-backup.ts';
 import { DeviceKeys, Signatures } from './keys.ts';
 import { MemberEvents } from './member-events.ts';
@@ -29,8 +34,9 @@ import { RegistrationTokens } from './registration-tokens.ts';
 import { Registration } from './registration.ts';
 import { Reports } from './reports.ts';
 import { Sessions } from './sessions.ts';
-import { createStages } from './stages.ts';
+import { createStages, ownerFlows } from './stages.ts';
 import { SyncData } from './sync-data.ts';
+import { Threepids } from './threepids.ts';
 import { ToDevice } from './to-device.ts';
 import { Tokens } from './tokens.ts';
 import { Typing } from './typing.ts';
@@ -39,13 +45,16 @@ import { Uia } from './uia.ts';
 export type { AccountData } from './account-data.ts';
 export { accountOrders, listAccounts, type ListedAccount } from './account-list.ts';
 export type { Account, Accounts } from './accounts.ts';
+export { casUser, mappedLocalpart, ticketPath, type Cas, type SsoPurpose } from './cas.ts';
 export { keyUsages, type CrossSigning, type KeyUpload } from './cross-signing.ts';
 export { deactivate } from './deactivation.ts';
 export type { DehydratedDevices, DehydratedUpload } from './dehydrated.ts';
 export type { DeviceLists } from './device-lists.ts';
 export type { Device, Devices } from './devices.ts';
 export type { UserDirectory } from './directory.ts';
+export { submitPath, type EmailValidations, type Purpose, type ValidationKey } from './email-validations.ts';
 export type { Filters } from './filters.ts';
+export { IdentityServers, type StoredInvite } from './identity-servers.ts';
 export type { BackedUpKey, KeyBackups, KeysByRoom, KeyScope } from './key-backup.ts';
 export type { DeviceKeys } from './keys.ts';
 export type { MemberEvents } from './member-events.ts';
@@ -53,7 +62,7 @@ export type { OneTimeKeys } from './one-time-keys.ts';
 export type { OpenIdTokens } from './openid.ts';
 export type { Passwords } from './passwords.ts';
 export type { Presence, PresenceState } from './presence.ts';
-export { checkFieldName, type Profiles } from './profiles.ts';
+export { checkFieldName, Profiles } from './profiles.ts';
 export type { RateOverrides } from './rate-overrides.ts';
 export type { Receipts } from './receipts.ts';
 export type { RegistrationToken, RegistrationTokens } from './registration-tokens.ts';
@@ -62,12 +71,13 @@ export type { NewReport, Report, Reports } from './reports.ts';
 export { noticeRoomOf, noticeSender, type ServerNotice, ServerNotices } from './server-notices.ts';
 export { newOpaqueId } from './secrets.ts';
 export { loginTokenLifetime, type Identifier, type Session, type Sessions } from './sessions.ts';
-export { identifierOf } from './stages.ts';
+export { identifierOf, validationKeyOf } from './stages.ts';
 export type { SyncData } from './sync-data.ts';
+export { canonicalThreepid, type BindCredentials, type Threepid, type Threepids } from './threepids.ts';
 export type { ToDevice } from './to-device.ts';
 export type { IssuedTokens } from './tokens.ts';
 export type { Typing } from './typing.ts';
-export type { Uia } from './uia.ts';
+export type { Flows, Granted, Uia } from './uia.ts';
 
 export interface UserApi {
   readonly accounts: Accounts;
@@ -77,6 +87,11 @@ export interface UserApi {
   readonly registration: Registration;
   readonly registrationTokens: RegistrationTokens;
   readonly sessions: Sessions;
+  readonly threepids: Threepids;
+  readonly validations: EmailValidations;
+  readonly identity: IdentityServers;
+  /** Single sign-on; absent without configuration. */
+  readonly cas: Cas | undefined;
   readonly devices: Devices;
   readonly accountData: AccountData;
   readonly profiles: Profiles;
@@ -106,13 +121,19 @@ export interface UserApiParts {
   readonly db: Database;
   readonly bus: Bus;
   readonly rooms: RoomReader & RoomWriter;
-  readonly config: Pick<Config, 'registration' | 'passwords' | 'presence' | 'sessions' | 'userDirectory'>;
+  readonly config: Pick<
+    Config,
+    'registration' | 'passwords' | 'presence' | 'sessions' | 'userDirectory' | 'mail' | 'recaptcha' | 'cas' | 'identity'
+  > &
+    Parameters<typeof publicBaseUrl>[0];
   readonly serverName: ServerName;
+  /** Signs requests to identity servers. */
+  readonly signingKey: SigningKey;
   readonly clock: Clock;
 }
 
 /** Builds the module and adds its projections to the bus; `memberEvents.resume()` takes up what a crash left undone. */
-export function createUserApi({ db, bus, rooms, config, serverName, clock }: UserApiParts): UserApi {
+export function createUserApi({ db, bus, rooms, config, serverName, signingKey, clock }: UserApiParts): UserApi {
   const accounts = new Accounts(bus, serverName, clock);
   const passwords = new Passwords(config.passwords);
   const tokens = new Tokens(clock, config.sessions.accessTokenLifetime);
@@ -120,10 +141,20 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
   devices.onChange({ deleted: deleteTransactions });
   const sessions = new Sessions(db, clock, { accounts, devices, tokens, passwords });
   const registrationTokens = new RegistrationTokens(clock, config.registration);
-  const uia = new Uia(clock, createStages(db, sessions, registrationTokens));
+  const baseUrl = publicBaseUrl(config);
+  const { recaptcha, cas: casConfig } = config;
+  const { serverUrl } = casConfig;
+  const cas = serverUrl === undefined ? undefined : new Cas({ ...casConfig, serverUrl }, baseUrl, serverName);
+  const mail = mailOptions(config);
+  const mailer = mail === undefined ? undefined : createMailer(mail);
+  const validations = new EmailValidations({ db, clock, serverName, baseUrl, mailer });
+  const identity = new IdentityServers(config.identity, serverName, signingKey);
+  const threepids = new Threepids(db, clock, identity);
+  const stages = createStages({ db, accounts, sessions, tokens: registrationTokens, validations, recaptcha });
+  const uia = new Uia(clock, stages, ownerFlows(db, accounts, cas !== undefined));
   const registration = new Registration({
     ...{ db, clock, config: config.registration, accounts, passwords },
-    ...{ tokens: registrationTokens, sessions, uia },
+    ...{ tokens: registrationTokens, sessions, uia, recaptcha, validations, threepids },
   });
 
   const accountData = new AccountData(bus);
@@ -166,10 +197,12 @@ export function createUserApi({ db, bus, rooms, config, serverName, clock }: Use
 
   const authenticator = new TokenAuthenticator(db, clock, accounts, devices, tokens);
   const close = async (): Promise<void> => {
-    await Promise.all([devices.close(), typing.close(), presence.close()]);
+    mailer?.[Symbol.dispose]();
+    await Promise.all([devices.close(), typing.close(), presence.close(), identity[Symbol.asyncDispose]()]);
   };
   return {
     ...{ accounts, authenticator, passwords, uia, registration, registrationTokens, sessions, devices },
+    ...{ threepids, validations, identity, cas },
     ...{
       openIdTokens,
       reports,

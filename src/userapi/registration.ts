@@ -12,7 +12,9 @@ import type { Accounts } from './accounts.ts';
 import type { Passwords } from './passwords.ts';
 import type { RegistrationTokens } from './registration-tokens.ts';
 import type { Session, Sessions, SessionWish } from './sessions.ts';
-import type { StageName, Uia } from './uia.ts';
+import type { EmailValidations } from './email-validations.ts';
+import type { Threepids } from './threepids.ts';
+import type { Flows, StageName, Uia, UiaFacts } from './uia.ts';
 
 export interface RegistrationWish extends SessionWish {
   readonly username?: string | undefined;
@@ -36,6 +38,9 @@ export interface RegistrationParts {
   readonly db: Database;
   readonly clock: Clock;
   readonly config: Config['registration'];
+  readonly recaptcha: Config['recaptcha'];
+  readonly validations: EmailValidations;
+  readonly threepids: Threepids;
   readonly accounts: Accounts;
   readonly passwords: Passwords;
   readonly tokens: RegistrationTokens;
@@ -69,7 +74,7 @@ export class Registration {
    * @throws M_FORBIDDEN when registration is closed, M_INVALID_USERNAME, M_USER_IN_USE
    */
   register(body: JsonObject, read: (body: JsonObject) => RegistrationWish): Promise<unknown> {
-    const { config, uia } = this.#parts;
+    const { config, recaptcha, uia } = this.#parts;
     if (config.mode === 'closed') throw matrixError.forbidden('Registration is closed on this server');
     // A client that lost the answer repeats its last request: the account is made once.
     const done = uia.outcome('register', body);
@@ -77,13 +82,14 @@ export class Registration {
     const wished = read(body);
     if (wished.guestToken !== undefined) this.#guest(wished.guestToken, wished.username);
     else if (wished.username !== undefined) this.checkAvailable(wished.username);
-    const stages: StageName[] = [];
-    if (config.mode === 'token') stages.push('m.login.registration_token');
-    if (config.terms.length > 0) stages.push('m.login.terms');
-    if (stages.length === 0) stages.push('m.login.dummy');
-    const params = config.terms.length > 0 ? { 'm.login.terms': termsParameters(config.terms) } : {};
-    const request = { operation: 'register', requester: undefined, body, flows: [stages], params, once: true };
-    return uia.guard(request, (granted) => this.#createUser(read(granted.body), granted.facts.registrationToken));
+    const params: JsonObject = {
+      ...(config.terms.length > 0 ? { 'm.login.terms': termsParameters(config.terms) } : {}),
+      ...(config.requireCaptcha ? { 'm.login.recaptcha': { public_key: recaptcha.publicKey ?? '' } } : {}),
+    };
+    const alsoTaken: StageName[] = recaptcha.privateKey === undefined ? [] : ['m.login.recaptcha'];
+    const stages = { flows: this.#flows(), alsoTaken, params };
+    const request = { operation: 'register', requester: undefined, body, ...stages, once: true };
+    return uia.guard(request, (granted) => this.#createUser(read(granted.body), granted.facts));
   }
 
   /** Registers a guest. @throws M_GUEST_ACCESS_FORBIDDEN when the server takes none */
@@ -121,8 +127,29 @@ export class Registration {
     return account.userId;
   }
 
-  async #createUser(wish: RegistrationWish, token: string | undefined): Promise<Session | { userId: UserId }> {
-    const { db, clock, config, accounts, passwords, tokens, sessions } = this.#parts;
+  /** Makes the account of a user whom single sign-on has shown, if there is none yet; it has no password. */
+  async ensureUser(userId: UserId): Promise<void> {
+    const { db, accounts } = this.#parts;
+    await db.write((tx) => {
+      if (accounts.get(tx, userId) === undefined) accounts.create(tx, { userId });
+    });
+  }
+
+  /** What the configuration demands, without and with an e-mail address. */
+  #flows(): Flows {
+    const { config, validations } = this.#parts;
+    const stages: StageName[] = [];
+    if (config.mode === 'token') stages.push('m.login.registration_token');
+    if (config.requireCaptcha) stages.push('m.login.recaptcha');
+    if (config.terms.length > 0) stages.push('m.login.terms');
+    const withEmail: Flows = validations.isPossible ? [[...stages, 'm.login.email.identity']] : [];
+    if (config.requireEmail) return withEmail;
+    return [stages.length === 0 ? ['m.login.dummy'] : stages, ...withEmail];
+  }
+
+  async #createUser(wish: RegistrationWish, facts: UiaFacts): Promise<Session | { userId: UserId }> {
+    const { db, clock, config, accounts, passwords, tokens, sessions, threepids, validations } = this.#parts;
+    const { registrationToken: token, email } = facts;
     const guest = wish.guestToken === undefined ? undefined : this.#guest(wish.guestToken, wish.username);
     const userId = guest ?? accounts.idForRegistration(wish.username);
     if (wish.password === undefined) throw matrixError.missingParam('Missing: password');
@@ -132,6 +159,10 @@ export class Registration {
       else accounts.promote(tx, userId, passwordHash);
       if (token !== undefined && !tokens.use(tx, token))
         throw matrixError.forbidden('The registration token has ended');
+      if (email !== undefined) {
+        threepids.add(tx, userId, { medium: 'email', address: email.address }, email.validatedAt);
+        validations.end(tx, email.sid);
+      }
       for (const { id, version } of config.terms) tx.run(insertTerms, userId, id, version, clock.now());
       return wish.inhibitLogin === true ? { userId } : sessions.open(tx, userId, wish);
     });

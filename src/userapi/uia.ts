@@ -9,6 +9,7 @@ import { isJsonObject, memberOf, type JsonObject, type JsonValue } from '../matr
 import type { UserId } from '../matrix/ids.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Result } from '../util/result.ts';
+import type { ProvenEmail } from './email-validations.ts';
 import { newOpaqueId } from './secrets.ts';
 
 /** What completed stages have shown. */
@@ -17,12 +18,23 @@ export interface UiaFacts {
   readonly userId?: UserId;
   /** The registration token that was accepted. */
   readonly registrationToken?: string;
+  /** The e-mail address that was proven. */
+  readonly email?: ProvenEmail;
 }
 
 /** One way to authenticate: looks at the `auth` object, returns what it learned or why not. */
 export type Stage = (auth: JsonObject, requester: Requester | undefined) => Promise<Result<UiaFacts, MatrixError>>;
 
-export type StageName = 'm.login.dummy' | 'm.login.password' | 'm.login.registration_token' | 'm.login.terms';
+export type StageName =
+  | 'm.login.dummy'
+  | 'm.login.email.identity'
+  | 'm.login.password'
+  | 'm.login.recaptcha'
+  | 'm.login.registration_token'
+  | 'm.login.sso'
+  | 'm.login.terms';
+
+export type Flows = readonly (readonly StageName[])[];
 
 export interface UiaRequest {
   /** Name of the operation: a session is good for one, asked for by one user. */
@@ -30,7 +42,9 @@ export interface UiaRequest {
   readonly requester: Requester | undefined;
   /** The request's body, `auth` included. */
   readonly body: JsonObject;
-  readonly flows: readonly (readonly StageName[])[];
+  readonly flows: Flows;
+  /** Stages that may be completed though no flow asks for them. */
+  readonly alsoTaken?: readonly StageName[];
   readonly params?: JsonObject;
   /** The operation must not be done twice for one session: `outcome` has its answer for who asks again. */
   readonly once?: boolean;
@@ -62,10 +76,17 @@ const sessionLifetime = 30 * 60_000;
 
 export class Uia {
   readonly #stages: Readonly<Record<StageName, Stage>>;
+  readonly #ownerFlows: (requester: Requester) => Flows;
   readonly #sessions: LRUCache<string, Session>;
 
-  constructor(clock: Clock, stages: Readonly<Record<StageName, Stage>>) {
+  /** @param ownerFlows how a user can show that he holds his account */
+  constructor(
+    clock: Clock,
+    stages: Readonly<Record<StageName, Stage>>,
+    ownerFlows: (requester: Requester) => Flows,
+  ) {
     this.#stages = stages;
+    this.#ownerFlows = ownerFlows;
     const perf = { now: () => clock.now() };
     this.#sessions = new LRUCache({ max: maxSessions, ttl: sessionLifetime, ttlResolution: 0, perf });
   }
@@ -84,6 +105,11 @@ export class Uia {
     }
     const complete = request.flows.some((stages) => stages.every((stage) => session.completed.has(stage)));
     if (!isJsonObject(auth) || !complete) return challenge(request, session);
+    const { userId } = session.facts;
+    // Somebody else has shown himself: no second attempt makes that right.
+    if (request.requester !== undefined && userId !== undefined && userId !== request.requester.userId) {
+      throw matrixError.forbidden('Another user has authenticated');
+    }
     const outcome = operation({ body: { ...session.body, ...rest }, facts: session.facts });
     if (request.once === true) session.outcome = outcome;
     try {
@@ -103,6 +129,14 @@ export class Uia {
     return session?.operation === operationName(operation, undefined) ? session.outcome : undefined;
   }
 
+  /** As `guard`, for what the account's owner alone may do: by password or single sign-on, as the account has them. */
+  guardOwner(
+    request: Omit<UiaRequest, 'flows' | 'requester'> & { readonly requester: Requester },
+    operation: (granted: Granted) => Promise<unknown>,
+  ): Promise<unknown> {
+    return this.guard({ ...request, flows: this.#ownerFlows(request.requester) }, operation);
+  }
+
   /** What a session still asks for of one stage: its `params` entry, or undefined when there is nothing to do. */
   pending(sessionId: string, stage: string): { readonly params: JsonValue | undefined } | undefined {
     const session = this.#sessions.get(sessionId);
@@ -117,6 +151,14 @@ export class Uia {
     const result = await this.#stages[stage](auth, session.requester);
     if (result.ok) settle(session, stage, result.value);
     return result.ok;
+  }
+
+  /** Notes a stage that was completed elsewhere, with what it has shown; false when the session does not ask for it. */
+  settle(sessionId: string, stage: StageName, facts: UiaFacts): boolean {
+    const session = this.#sessions.get(sessionId);
+    if (session === undefined || !session.stages.has(stage)) return false;
+    settle(session, stage, facts);
+    return true;
   }
 
   #session(request: UiaRequest, auth: JsonObject | undefined, body: JsonObject): Session {
@@ -138,7 +180,7 @@ export class Uia {
   async #attempt(request: UiaRequest, session: Session, auth: JsonObject): Promise<MatrixError | undefined> {
     const { type } = auth;
     // Only a session: the client asks whether a stage was completed by other means.
-    const stage = request.flows.flat().find((name) => name === type);
+    const stage = [...request.flows.flat(), ...(request.alsoTaken ?? [])].find((name) => name === type);
     if (stage === undefined || session.completed.has(stage)) return undefined;
     const result = await this.#stages[stage](auth, request.requester);
     if (!result.ok) return result.error;

@@ -177,8 +177,8 @@ describe('inviting', () => {
     const roomId = await alice.createRoom();
     expect(await outcome(alice, roomId, 'invite', { user_id: 'bob' })).toEqual([400, 'M_INVALID_PARAM']);
     expect(await outcome(alice, roomId, 'invite', {})).toEqual([400, 'M_MISSING_PARAM']);
-    const threepid = { id_server: 'id.example', id_access_token: 't', medium: 'email', address: 'a@b.c' };
-    expect(await outcome(alice, roomId, 'invite', threepid)).toEqual([403, 'M_THREEPID_DENIED']);
+    const phone = { id_server: 'id.example', id_access_token: 't', medium: 'msisdn', address: '1' };
+    expect(await outcome(alice, roomId, 'invite', phone)).toEqual([400, 'M_THREEPID_MEDIUM_NOT_SUPPORTED']);
   });
 });
 

@@ -184,7 +184,7 @@ describe('POST /createRoom', () => {
       400,
       'M_INVALID_ROOM_STATE',
     ],
-    ['third-party invites', { invite_3pid: [{ medium: 'email', address: 'a@b.c' }] }, 403, 'M_THREEPID_DENIED'],
+    ['third-party invites without an identity server', { invite_3pid: [{ medium: 'email', address: 'a@b.c' }] }, 400, 'M_BAD_JSON'],
     ['an unknown preset', { preset: 'chat' }, 400, 'M_BAD_JSON'],
   ])('refuses %s', async (_what, body, status, errcode) => {
     const { alice } = server;

@@ -16,10 +16,11 @@ import {
   type RoomUsers,
 } from '../../src/roomserver/index.ts';
 import type { Database } from '../../src/storage/index.ts';
+import { IdentityServers, Profiles } from '../../src/userapi/index.ts';
 import { testKey } from './room-core.ts';
 import { FakeClock } from './fake-clock.ts';
-import { openTestDatabase, startTestServer, tableAuthenticator, testRequester, type TestResponse } from './http.ts';
-import type { TestClient } from './http.ts';
+import { openTestDatabase, startTestServer, tableAuthenticator, testConfig, testRequester } from './http.ts';
+import type { TestClient, TestResponse } from './http.ts';
 
 export const v3 = '/_matrix/client/v3';
 
@@ -132,7 +133,8 @@ export async function startRoomServer(): Promise<RoomServer> {
   const database = await openTestDatabase();
   const { db } = database;
   const serverName = 'localhost' as ServerName;
-  const rooms = createRoomCore({ db, bus: new Bus(db), serverName, signingKey: testKey, clock });
+  const bus = new Bus(db);
+  const rooms = createRoomCore({ db, bus, serverName, signingKey: testKey, clock });
   const accounts: Accounts = { profiles: new Map(), blocking: new Set(), ignored: new Map(), upgrades: [] };
   const users: RoomUsers = {
     isLocal: (user) => user.endsWith(':localhost'),
@@ -145,7 +147,9 @@ export async function startRoomServer(): Promise<RoomServer> {
   const perform = createPerform({ rooms, users, serverName, defaultVersion: '12', clock });
   const ignoredUsers = (_snapshot: unknown, user: string): ReadonlySet<string> =>
     accounts.ignored.get(user) ?? new Set();
-  const parts = { db, rooms, perform, serverName, clock, ignoredUsers };
+  const profiles = new Profiles(bus);
+  const identity = new IdentityServers(testConfig().identity, serverName, testKey);
+  const parts = { db, rooms, perform, serverName, clock, ignoredUsers, profiles, identity };
   const routes = [
     ...roomCreateRoutes(parts),
     ...roomUpgradeRoutes(parts),

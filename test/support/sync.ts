@@ -11,7 +11,7 @@ import type { Tx } from '../../src/storage/index.ts';
 import { createLogger } from '../../src/util/log.ts';
 import { FakeClock } from './fake-clock.ts';
 import { testConfig } from './http.ts';
-import { openTestRooms, type TestRooms, user } from './room-core.ts';
+import { openTestRooms, testKey, type TestRooms, user } from './room-core.ts';
 
 export interface SyncEvent {
   readonly type: string;
@@ -117,7 +117,10 @@ export function openTestSync(options: TestSyncOptions = {}): TestSync {
   const lines: string[] = [];
   const { db, bus, core } = rooms;
   const serverName = 'one.example' as ServerName;
-  const users = createUserApi({ db, bus, rooms: core, config: testConfig(), serverName, clock });
+  const users = createUserApi({
+    ...{ db, bus, rooms: core, config: testConfig(), serverName, clock },
+    signingKey: testKey,
+  });
   const isLocal = (id: string): boolean => id.endsWith(`:${serverName}`);
   const push = createPush({
     ...{ db, bus, rooms: core, clock, serverName },

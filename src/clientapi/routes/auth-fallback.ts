@@ -3,28 +3,21 @@
  * (C-S API v1.19 §User-Interactive Authentication API, Fallback).
  */
 import * as v from 'valibot';
-import { Reply, route, type RequestContext, type Route } from '../../http/index.ts';
+import { route, type Reply, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { isJsonObject, memberOf, type JsonValue } from '../../matrix/json.ts';
-import type { Uia } from '../../userapi/index.ts';
+import type { Cas, Uia } from '../../userapi/index.ts';
+import { escapeHtml, page, readForm } from './html.ts';
+import { doneScript } from './sso.ts';
 
 export interface AuthFallbackParts {
   readonly uia: Uia;
+  readonly cas: Cas | undefined;
 }
 
 const path = '/_matrix/client/v3/auth/:stage/fallback/web';
 const query = v.object({ session: v.string() });
-/** Bytes of a filled-in form. */
-const maxForm = 8192;
-
-/** "This page must use the following JavaScript when the authentication has been completed". */
-const doneScript = `if (window.onAuthDone) {
-  window.onAuthDone();
-} else if (window.opener && window.opener.postMessage) {
-  window.opener.postMessage("authDone", "*");
-}`;
-
-export function authFallbackRoutes({ uia }: AuthFallbackParts): Route[] {
+export function authFallbackRoutes({ uia, cas }: AuthFallbackParts): Route[] {
   return [
     route({
       method: 'GET',
@@ -35,7 +28,8 @@ export function authFallbackRoutes({ uia }: AuthFallbackParts): Route[] {
       handle: ({ params: { stage }, query: { session } }) => {
         const pending = uia.pending(session, stage);
         if (pending === undefined) throw matrixError.notFound('This session asks for nothing of that kind');
-        return page(formOf(stage, pending.params));
+        if (stage === 'm.login.sso' && cas !== undefined) return signOnPage(cas.loginUrl({ session }));
+        return formPage(stage, pending.params);
       },
     }),
     route({
@@ -49,27 +43,27 @@ export function authFallbackRoutes({ uia }: AuthFallbackParts): Route[] {
         if (pending === undefined) throw matrixError.notFound('This session asks for nothing of that kind');
         const fields = Object.fromEntries(await readForm(stream));
         if (await uia.complete(session, stage, fields))
-          return page('<p>Done. You may close this window.</p>', doneScript);
-        return page(`<p>That was not right. Please try again.</p>${formOf(stage, pending.params)}`, undefined, 401);
+          return page('<p>Done. You may close this window.</p>', { script: doneScript });
+        return formPage(stage, pending.params, '<p>That was not right. Please try again.</p>', 401);
       },
     }),
   ];
 }
 
-/** @throws M_TOO_LARGE */
-async function readForm(stream: RequestContext<'none', unknown, unknown, unknown>['stream']): Promise<URLSearchParams> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of stream) {
-    size += piece.length;
-    if (size > maxForm) throw matrixError.tooLarge();
-    pieces.push(piece);
-  }
-  return new URLSearchParams(Buffer.concat(pieces).toString('utf8'));
-}
+/** "The homeserver SHOULD confirm that the user is happy for the operation to go ahead." */
+const signOnPage = (url: string): Reply =>
+  page(
+    '<p>An app wants to change something about your account. Confirm it by signing on again. If you did not expect ' +
+      'this, close this window: somebody else may be using your account.</p>' +
+      `<p><a href="${escapeHtml(url)}">Sign on</a></p>`,
+  );
 
-const escapeHtml = (text: string): string =>
-  text.replaceAll(/[&<>"']/g, (character) => `&#${character.charCodeAt(0)};`);
+const captchaOrigins = 'https://www.google.com https://www.gstatic.com https://www.recaptcha.net';
+
+function formPage(stage: string, params: JsonValue | undefined, before = '', status = 200): Reply {
+  const foreign = stage === 'm.login.recaptcha' ? captchaOrigins : '';
+  return page(before + formOf(stage, params), { status, foreign });
+}
 
 function formOf(stage: string, params: JsonValue | undefined): string {
   const form = (inside: string, button: string): string =>
@@ -77,6 +71,11 @@ function formOf(stage: string, params: JsonValue | undefined): string {
   if (stage === 'm.login.terms') return form(`<p>Please read and accept:</p><ul>${termLinks(params)}</ul>`, 'Accept');
   if (stage === 'm.login.registration_token') {
     return form('<label>Registration token <input name="token" required autocomplete="off"></label> ', 'Continue');
+  }
+  if (stage === 'm.login.recaptcha') {
+    const key = memberOf(params, 'public_key');
+    const widget = `<div class="g-recaptcha" data-sitekey="${escapeHtml(typeof key === 'string' ? key : '')}"></div>`;
+    return `<script src="https://www.google.com/recaptcha/api.js" async defer></script>${form(widget, 'Continue')}`;
   }
   return stage === 'm.login.password'
     ? form(
@@ -98,16 +97,4 @@ function termLinks(params: JsonValue | undefined): string {
         `<li><a href="${escapeHtml(String(url))}" target="_blank">${escapeHtml(String(name))}</a></li>`,
     )
     .join('');
-}
-
-function page(body: string, script?: string, status = 200): Reply {
-  const html =
-    '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>Authentication</title>' +
-    `<meta name="viewport" content="width=device-width, initial-scale=1"></head><body>${body}` +
-    `${script === undefined ? '' : `<script>${script}</script>`}</body></html>`;
-  return new Reply(status, Buffer.from(html), {
-    'Content-Type': 'text/html; charset=utf-8',
-    'Content-Security-Policy': "default-src 'none'; script-src 'unsafe-inline'; form-action 'self'",
-    'X-Frame-Options': 'DENY',
-  });
 }

@@ -4,9 +4,11 @@ import { roomVersions } from '../../matrix/room-versions.ts';
 
 export interface CapabilityRouteParts {
   readonly defaultRoomVersion: string;
+  /** Whether addresses can be proven here. */
+  readonly sendsMail: boolean;
 }
 
-export function capabilityRoutes({ defaultRoomVersion }: CapabilityRouteParts): Route[] {
+export function capabilityRoutes({ defaultRoomVersion, sendsMail }: CapabilityRouteParts): Route[] {
   const available = Object.fromEntries([...roomVersions.keys()].map((version) => [version, 'stable']));
   const profileFields = { enabled: true };
   const capabilities = {
@@ -16,8 +18,8 @@ export function capabilityRoutes({ defaultRoomVersion }: CapabilityRouteParts): 
     'uk.tcpip.msc4133.profile_fields': profileFields,
     'm.set_displayname': { enabled: true },
     'm.set_avatar_url': { enabled: true },
-    // No mail or text message is sent from here yet: nobody could prove an address.
-    'm.3pid_changes': { enabled: false },
+    // Without mail nobody could prove an address.
+    'm.3pid_changes': { enabled: sendsMail },
     'm.get_login_token': { enabled: true },
     'm.forget_forced_upon_leave': { enabled: false },
   };

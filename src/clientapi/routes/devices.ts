@@ -14,7 +14,6 @@ export interface DeviceRouteParts {
 }
 
 const v3 = '/_matrix/client/v3';
-const flows = [['m.login.password']] as const;
 const deviceIds = v.object({ devices: v.array(v.string()) });
 
 const deviceBody = ({ deviceId, displayName, lastSeenAt, lastSeenIp }: Device): JsonObject => ({
@@ -73,7 +72,7 @@ export function deviceRoutes({ db, devices, uia }: DeviceRouteParts): Route[] {
       rate: 'none',
       body: jsonObject,
       handle: ({ requester, params: { deviceId }, body }) =>
-        uia.guard({ operation: `delete device ${deviceId}`, requester, body, flows }, () =>
+        uia.guardOwner({ operation: `delete device ${deviceId}`, requester, body }, () =>
           db.write((tx) => {
             devices.delete(tx, requester.userId, deviceId);
             return {};
@@ -87,7 +86,7 @@ export function deviceRoutes({ db, devices, uia }: DeviceRouteParts): Route[] {
       rate: 'none',
       body: jsonObject,
       handle: ({ requester, body }) =>
-        uia.guard({ operation: 'delete devices', requester, body, flows }, (granted) => {
+        uia.guardOwner({ operation: 'delete devices', requester, body }, (granted) => {
           const { devices: ids } = readBody(deviceIds, granted.body);
           return db.write((tx) => {
             for (const deviceId of ids) devices.delete(tx, requester.userId, deviceId);

@@ -25,7 +25,6 @@ const crossSigningKeys = v.object({
   self_signing_key: maybe(jsonObject),
   user_signing_key: maybe(jsonObject),
 });
-const passwordFlow = [['m.login.password']] as const;
 
 /** The device whose keys these are. @throws M_FORBIDDEN for who has none */
 function deviceOf({ deviceId }: Requester): string {
@@ -137,8 +136,8 @@ function crossSigningRoutes({ db, crossSigning, uia }: KeyRouteParts): Route[] {
           });
         const needed = db.read((snapshot) => crossSigning.needsAuthentication(snapshot, userId, keyUpload(body)));
         if (!needed) return store(body);
-        const request = { operation: 'cross-signing keys', requester, body, flows: passwordFlow };
-        return uia.guard(request, (granted) => store(granted.body));
+        const request = { operation: 'cross-signing keys', requester, body };
+        return uia.guardOwner(request, (granted) => store(granted.body));
       },
     }),
     route({

@@ -4,26 +4,19 @@ import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseRoomId, parseUserId, type UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
-import { findRoom, type Perform, type Room, type RoomCore, type ThirdPartySigned } from '../../roomserver/index.ts';
-import type { Database, Snapshot } from '../../storage/index.ts';
-import { jsonObject, optionalText } from './room-sender.ts';
+import { findRoom, type Room, type ThirdPartySigned } from '../../roomserver/index.ts';
+import type { Snapshot } from '../../storage/index.ts';
+import { invite3pid, inviteByThreepid, type EmailInviteParts } from './email-invites.ts';
+import { readBody } from './body.ts';
+import { jsonObject, optionalText, senderOf } from './room-sender.ts';
 
-export interface MembershipRouteParts {
-  readonly db: Database;
-  readonly rooms: RoomCore;
-  readonly perform: Perform;
-}
+export type MembershipRouteParts = EmailInviteParts;
 
 const root = '/_matrix/client/v3';
 const base = `${root}/rooms/:roomId`;
 const reasonBody = v.object({ reason: optionalText });
 const targetBody = v.object({ user_id: v.string(), reason: optionalText });
-const inviteBody = v.object({
-  user_id: v.optional(v.string()),
-  reason: optionalText,
-  medium: v.optional(v.string()),
-  address: v.optional(v.string()),
-});
+const inviteBody = v.object({ user_id: v.string(), reason: optionalText });
 const joinBody = v.objectWithRest({ reason: optionalText, third_party_signed: v.optional(jsonObject) }, v.unknown());
 
 export const membershipRoutes = (parts: MembershipRouteParts): Route[] => [
@@ -112,23 +105,27 @@ const knockRoute = (parts: MembershipRouteParts): Route =>
       }),
   });
 
-const inviteRoute = ({ db, rooms, perform }: MembershipRouteParts): Route =>
+const inviteRoute = (parts: MembershipRouteParts): Route =>
   route({
     method: 'POST',
     path: `${base}/invite`,
     auth: 'user',
     rate: 'invite',
     refuseSuspended: true,
-    body: inviteBody,
+    body: jsonObject,
     handle: async ({ requester, params, body }) => {
+      const { db, rooms, perform } = parts;
       if (body.user_id === undefined && (body.medium !== undefined || body.address !== undefined)) {
-        throw matrixError.threepidDenied('This server does not send invites to third-party identifiers');
+        const { reason } = readBody(reasonBody, body);
+        const invite = readBody(invite3pid, body);
+        await inviteByThreepid(parts, params.roomId, senderOf(requester), invite, reason ?? undefined);
+        return {};
       }
-      if (body.user_id === undefined) throw matrixError.missingParam('Missing: user_id');
-      const target = parseTarget(body.user_id);
+      const { user_id: user, reason } = readBody(inviteBody, body);
+      const target = parseTarget(user);
       await db.write((tx) => {
         const room = findRoom(tx, rooms, params.roomId);
-        perform.memberships.invite(tx, { room, sender: requester.userId, target, reason: body.reason ?? undefined });
+        perform.memberships.invite(tx, { room, sender: requester.userId, target, reason: reason ?? undefined });
       });
       return {};
     },

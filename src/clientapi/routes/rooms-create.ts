@@ -2,15 +2,10 @@
 import * as v from 'valibot';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { type Perform, type RoomCore } from '../../roomserver/index.ts';
-import type { Database } from '../../storage/index.ts';
+import { invite3pid, lookUp, storeInvite, type EmailInviteParts } from './email-invites.ts';
 import { jsonObject, senderOf } from './room-sender.ts';
 
-export interface RoomCreateRouteParts {
-  readonly db: Database;
-  readonly rooms: RoomCore;
-  readonly perform: Perform;
-}
+export type RoomCreateRouteParts = EmailInviteParts;
 
 const createBody = v.object({
   visibility: v.optional(v.picklist(['public', 'private'])),
@@ -18,7 +13,7 @@ const createBody = v.object({
   name: v.optional(v.string()),
   topic: v.optional(v.string()),
   invite: v.optional(v.array(v.string())),
-  invite_3pid: v.optional(v.array(v.unknown())),
+  invite_3pid: v.optional(v.array(invite3pid)),
   room_version: v.optional(v.string()),
   creation_content: v.optional(jsonObject),
   initial_state: v.optional(
@@ -29,7 +24,7 @@ const createBody = v.object({
   power_level_content_override: v.optional(jsonObject),
 });
 
-export function roomCreateRoutes({ db, perform }: RoomCreateRouteParts): Route[] {
+export function roomCreateRoutes(parts: RoomCreateRouteParts): Route[] {
   return [
     route({
       method: 'POST',
@@ -38,8 +33,17 @@ export function roomCreateRoutes({ db, perform }: RoomCreateRouteParts): Route[]
       rate: 'write',
       refuseSuspended: true,
       body: createBody,
-      handle: async ({ requester, body }) => {
-        const room = await db.write((tx) => perform.creation.create(tx, body, senderOf(requester)));
+      handle: async ({ requester, body: { invite_3pid: invites = [], ...body } }) => {
+        const { db, perform } = parts;
+        const sender = senderOf(requester);
+        const found = await Promise.all(invites.map((invite) => lookUp(parts, invite)));
+        const known = found.filter((user) => user !== undefined);
+        const invite = known.length === 0 ? body.invite : [...(body.invite ?? []), ...known];
+        const room = await db.write((tx) => perform.creation.create(tx, { ...body, invite }, sender));
+        // The identity server wants to know the room.
+        for (const [index, stranger] of invites.entries()) {
+          if (found[index] === undefined) await storeInvite(parts, room.roomId, sender, stranger);
+        }
         return { room_id: room.roomId };
       },
     }),

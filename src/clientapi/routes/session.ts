@@ -7,6 +7,7 @@ import type { Database } from '../../storage/index.ts';
 import {
   identifierOf,
   loginTokenLifetime,
+  type Cas,
   type Devices,
   type IssuedTokens,
   type Session,
@@ -22,6 +23,7 @@ export interface SessionRouteParts {
   readonly sessions: Sessions;
   readonly devices: Devices;
   readonly uia: Uia;
+  readonly cas: Cas | undefined;
 }
 
 const v3 = '/_matrix/client/v3';
@@ -50,14 +52,17 @@ export const sessionBody = (session: Session, serverName: string): JsonObject =>
 });
 
 export function sessionRoutes(parts: SessionRouteParts): Route[] {
-  const { db, serverName, sessions, devices, uia } = parts;
+  const { db, serverName, sessions, devices, uia, cas } = parts;
+  const signOn = cas === undefined ? [] : [{ type: 'm.login.sso', identity_providers: [cas.provider] }, { type: 'm.login.cas' }];
   return [
     route({
       method: 'GET',
       path: `${v3}/login`,
       auth: 'none',
       rate: 'read',
-      handle: () => ({ flows: [{ type: 'm.login.password' }, { type: 'm.login.token', get_login_token: true }] }),
+      handle: () => ({
+        flows: [{ type: 'm.login.password' }, { type: 'm.login.token', get_login_token: true }, ...signOn],
+      }),
     }),
     route({
       method: 'POST',
@@ -83,7 +88,7 @@ export function sessionRoutes(parts: SessionRouteParts): Route[] {
       rate: 'login',
       body: jsonObject,
       handle: ({ requester, body }) =>
-        uia.guard({ operation: 'login token', requester, body, flows: [['m.login.password']] }, async () => ({
+        uia.guardOwner({ operation: 'login token', requester, body }, async () => ({
           login_token: await sessions.issueLoginToken(requester.userId),
           expires_in_ms: loginTokenLifetime,
         })),

@@ -23,7 +23,6 @@ export interface CreateRoomBody {
   readonly name?: string | undefined;
   readonly topic?: string | undefined;
   readonly invite?: readonly string[] | undefined;
-  readonly invite_3pid?: readonly unknown[] | undefined;
   readonly room_version?: string | undefined;
   readonly creation_content?: JsonObject | undefined;
   readonly initial_state?: readonly InitialState[] | undefined;
@@ -76,7 +75,7 @@ export class RoomCreation {
   /**
    * Makes a room with everything that the request asks for.
    * @throws M_ROOM_IN_USE, M_UNSUPPORTED_ROOM_VERSION, M_INVALID_ROOM_STATE, M_INVALID_PARAM, M_INVITE_BLOCKED,
-   *   M_THREEPID_DENIED, M_USER_SUSPENDED
+   *   M_USER_SUSPENDED
    */
   create(tx: Tx, body: CreateRoomBody, sender: Sender): Room {
     if (sender.isSuspended) throw matrixError.userSuspended();
@@ -103,9 +102,6 @@ export class RoomCreation {
   #plan(tx: Tx, body: CreateRoomBody, sender: Sender): Plan {
     const rules = roomVersions.get(body.room_version ?? this.#parts.defaultVersion);
     if (rules === undefined) throw matrixError.unsupportedRoomVersion();
-    if ((body.invite_3pid ?? []).length > 0) {
-      throw matrixError.threepidDenied('This server does not send invites to third-party identifiers');
-    }
     const preset = body.preset ?? (body.visibility === 'public' ? 'public_chat' : 'private_chat');
     const invitees = userIds(body.invite ?? [], 'invite').filter((user) => user !== sender.userId);
     return { body, sender, rules, preset, invitees, alias: this.#freeAlias(tx, body.room_alias_name) };

@@ -7,7 +7,7 @@ import { levelFor, powerLevelOf } from '../../matrix/auth-power-levels.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { type JsonObject, asString } from '../../matrix/json.ts';
-import type { Tx } from '../../storage/index.ts';
+import type { Snapshot, Tx } from '../../storage/index.ts';
 import type { RoomCore } from '../core.ts';
 import { currentLevels } from '../query/room-auth.ts';
 import type { Membership, Room, StoredEvent } from '../types.ts';
@@ -46,10 +46,7 @@ export class Memberships {
     const { room, sender, target, isDirect } = change;
     refuseBlocked(tx, room.roomId);
     if (this.#membershipOf(tx, room, target) === 'invite' && change.content === undefined) {
-      const levels = currentLevels(tx, this.#rooms, room);
-      const mayInvite =
-        this.#membershipOf(tx, room, sender) === 'join' && powerLevelOf(sender, levels) >= levelFor('invite', levels);
-      if (!mayInvite) throw matrixError.forbidden('You may not invite users to this room');
+      this.demandRightToInvite(tx, room, sender);
       return;
     }
     if (!this.#users.isLocal(target)) throw matrixError.forbidden('Users of other servers cannot be invited');
@@ -57,6 +54,15 @@ export class Memberships {
     this.#send(tx, { ...change, content }, 'invite');
     // Judged after the room's own rules, so that only who may invite learns of it; the unit fails with it.
     if (this.#users.blocksInvites(tx, target)) throw matrixError.inviteBlocked();
+  }
+
+  /** Tells before anything is sent whether a user may invite others. @throws M_FORBIDDEN */
+  demandRightToInvite(snapshot: Snapshot, room: Room, sender: UserId): void {
+    const levels = currentLevels(snapshot, this.#rooms, room);
+    const isJoined = this.#rooms.membership(snapshot, room.nid, sender)?.membership === 'join';
+    if (!isJoined || powerLevelOf(sender, levels) < levelFor('invite', levels)) {
+      throw matrixError.forbidden('You may not invite users to this room');
+    }
   }
 
   /**

@@ -41,6 +41,17 @@ sub start
    ensure_ssl_key( $key );
    create_ssl_cert( $cert, $key, $self->{bind_host} );
 
+   # The suite's web servers and its identity server show certificates of its own.
+   my $keys = Cwd::getcwd . '/keys';
+   local $ENV{NODE_EXTRA_CA_CERTS} = "$hs_dir/trusted.pem";
+   open my $trusted, '>', "$hs_dir/trusted.pem" or die "cannot write trusted.pem: $!";
+   foreach my $file ( "$keys/ca.crt", "$keys/tls-selfsigned.crt" ) {
+      open my $in, '<', $file or next;
+      local $/;
+      print $trusted <$in>, "\n";
+   }
+   close $trusted;
+
    my $config = $self->write_json_file( "neurite.yaml", $self->_config( $cert, $key ) );
    $self->{output}->diag( "Starting Neurite $self->{hs_index}" );
 
@@ -59,6 +70,8 @@ sub _config
 {
    my $self = shift;
    my ( $cert, $key ) = @_;
+
+   my ( $mail, $captcha, $cas ) = @{$self}{qw( smtp_server_config recaptcha_config cas_config )};
 
    return {
       server_name => $self->server_name,
@@ -79,6 +92,17 @@ sub _config
       push => { allow_networks => [ '127.0.0.0/8', '::1' ] },
       media => { freeze_unauthenticated => JSON::false },
       federation => { allow_networks => [ '127.0.0.0/8', '::1' ], ca_file => Cwd::getcwd . '/keys/ca.crt' },
+      # The suite's mail, identity and sign-on servers are on this machine too.
+      identity => { allow_networks => [ '127.0.0.0/8', '::1' ] },
+      $mail ? ( mail => {
+         host => $mail->{host}, port => $mail->{port} + 0, tls => 'never', from => 'neurite@localhost',
+      } ) : (),
+      $captcha ? ( recaptcha => {
+         public_key => $captcha->{public_key},
+         private_key => $captcha->{private_key},
+         verify_url => $captcha->{siteverify_api},
+      } ) : (),
+      $cas ? ( cas => { server_url => $cas->{server_url} } ) : (),
       log => { level => 'debug' },
    };
 }

@@ -1,0 +1,50 @@
+/** One HTTP request to a service (identity server, captcha, single sign-on) with limits on time and size. */
+import { request, type Dispatcher } from 'undici';
+
+export interface AskOptions {
+  readonly method?: 'GET' | 'POST' | 'PUT';
+  readonly headers?: Readonly<Record<string, string>>;
+  readonly body?: string;
+  /** Default: connections without a guard, for hosts that the operator named. */
+  readonly dispatcher?: Dispatcher | undefined;
+  /** For the whole exchange. */
+  readonly timeoutMs: number;
+}
+
+export interface Answer {
+  readonly status: number;
+  readonly text: string;
+}
+
+/** The service could not be asked; the cause says why, for the log only. */
+export class AskFailed extends Error {
+  override readonly name = 'AskFailed';
+}
+
+/** Bytes; such answers are small. */
+const maxAnswer = 1024 * 1024;
+
+/** Asks and reads the whole answer, whatever its status; redirects are not followed. @throws AskFailed */
+export async function ask(url: string | URL, options: AskOptions): Promise<Answer> {
+  const { method = 'GET', headers = {}, body, dispatcher, timeoutMs } = options;
+  try {
+    const response = await request(url, {
+      ...{ method, headers },
+      ...(body === undefined ? {} : { body }),
+      ...(dispatcher === undefined ? {} : { dispatcher }),
+      signal: AbortSignal.timeout(timeoutMs),
+    });
+    // A body that is given up says so by an event, which would end the process if nobody listened.
+    response.body.on('error', () => undefined);
+    const pieces: Buffer[] = [];
+    let size = 0;
+    for await (const piece of response.body as AsyncIterable<Buffer>) {
+      size += piece.length;
+      if (size > maxAnswer) throw new Error('the answer is too long');
+      pieces.push(piece);
+    }
+    return { status: response.statusCode, text: Buffer.concat(pieces).toString('utf8') };
+  } catch (error) {
+    throw new AskFailed('the service could not be asked', { cause: error });
+  }
+}
