@@ -188,7 +188,11 @@ export const schema = {
   }),
   identity: section('Identity servers, which know the Matrix ids behind e-mail addresses. Users name them.', {
     allow_servers: list(
-      text({ doc: '', accepts: 'a server name such as vector.im', check: (value) => parseServerName(value) !== undefined }),
+      text({
+        doc: '',
+        accepts: 'a server name such as vector.im',
+        check: (value) => parseServerName(value) !== undefined,
+      }),
       { doc: 'The only identity servers that users may name. Empty: any.', default: [] },
     ),
     allow_networks: list(

@@ -72,8 +72,7 @@ export class IdentityServers implements AsyncDisposable {
     const request = { method: 'POST', uri: base + path, origin: this.#serverName, destination: server, content: body };
     const signed = signJson(request, this.#serverName, keyId, key);
     const signature = memberOf(memberOf(signed.signatures, this.#serverName), keyId);
-    const authorization =
-      `X-Matrix origin="${this.#serverName}",destination="${server}",key="${keyId}",sig="${String(signature)}"`;
+    const authorization = `X-Matrix origin="${this.#serverName}",destination="${server}",key="${keyId}",sig="${String(signature)}"`;
     await this.#call({ server, path, body, headers: { Authorization: authorization } });
   }
 

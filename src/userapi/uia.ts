@@ -80,11 +80,7 @@ export class Uia {
   readonly #sessions: LRUCache<string, Session>;
 
   /** @param ownerFlows how a user can show that he holds his account */
-  constructor(
-    clock: Clock,
-    stages: Readonly<Record<StageName, Stage>>,
-    ownerFlows: (requester: Requester) => Flows,
-  ) {
+  constructor(clock: Clock, stages: Readonly<Record<StageName, Stage>>, ownerFlows: (requester: Requester) => Flows) {
     this.#stages = stages;
     this.#ownerFlows = ownerFlows;
     const perf = { now: () => clock.now() };

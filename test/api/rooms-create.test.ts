@@ -184,7 +184,12 @@ describe('POST /createRoom', () => {
       400,
       'M_INVALID_ROOM_STATE',
     ],
-    ['third-party invites without an identity server', { invite_3pid: [{ medium: 'email', address: 'a@b.c' }] }, 400, 'M_BAD_JSON'],
+    [
+      'third-party invites without an identity server',
+      { invite_3pid: [{ medium: 'email', address: 'a@b.c' }] },
+      400,
+      'M_BAD_JSON',
+    ],
     ['an unknown preset', { preset: 'chat' }, 400, 'M_BAD_JSON'],
   ])('refuses %s', async (_what, body, status, errcode) => {
     const { alice } = server;

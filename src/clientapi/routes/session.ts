@@ -53,7 +53,8 @@ export const sessionBody = (session: Session, serverName: string): JsonObject =>
 
 export function sessionRoutes(parts: SessionRouteParts): Route[] {
   const { db, serverName, sessions, devices, uia, cas } = parts;
-  const signOn = cas === undefined ? [] : [{ type: 'm.login.sso', identity_providers: [cas.provider] }, { type: 'm.login.cas' }];
+  const signOn =
+    cas === undefined ? [] : [{ type: 'm.login.sso', identity_providers: [cas.provider] }, { type: 'm.login.cas' }];
   return [
     route({
       method: 'GET',

@@ -7,7 +7,14 @@ import { Reply, route, type Route } from '../../http/index.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import type { Database } from '../../storage/index.ts';
-import { ticketPath, type Accounts, type Cas, type Registration, type Sessions, type Uia } from '../../userapi/index.ts';
+import {
+  ticketPath,
+  type Accounts,
+  type Cas,
+  type Registration,
+  type Sessions,
+  type Uia,
+} from '../../userapi/index.ts';
 import { escapeHtml, page, redirect } from './html.ts';
 
 export interface SsoRouteParts {
@@ -80,7 +87,8 @@ export function ssoRoutes(parts: SsoRouteParts): Route[] {
 
 /** An address that a browser can be sent to with a token: a web page or an app, never a script. @throws M_INVALID_PARAM */
 function checkedRedirect(text: string): string {
-  const isHarmless = URL.canParse(text) && !/^(?:javascript|data|vbscript|blob|file|about):$/.test(new URL(text).protocol);
+  const isHarmless =
+    URL.canParse(text) && !/^(?:javascript|data|vbscript|blob|file|about):$/.test(new URL(text).protocol);
   if (!isHarmless) throw matrixError.invalidParam('redirectUrl is not an address that can be gone back to');
   return text;
 }

@@ -48,7 +48,7 @@ sub start
    foreach my $file ( "$keys/ca.crt", "$keys/tls-selfsigned.crt" ) {
       open my $in, '<', $file or next;
       local $/;
-      print $trusted <$in>, "\n";
+      print {$trusted} readline( $in ), "\n";
    }
    close $trusted;
 
