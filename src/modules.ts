@@ -12,7 +12,7 @@ import { Metrics, RateLimiter } from './http/index.ts';
 import { parseServerName, type ServerName, type UserId } from './matrix/ids.ts';
 import { createMedia, type FetchRemote, type Media } from './mediaapi/index.ts';
 import { createPush, type Push, type PushParts } from './push/index.ts';
-import { createPerform, createRoomCore, type Perform, type RoomUsers } from './roomserver/index.ts';
+import { createPerform, createRoomCore, type Perform, type RoomUsers, storesMeasures } from './roomserver/index.ts';
 import { openDatabase, type Database } from './storage/index.ts';
 import { createSyncApi, type SyncApi } from './syncapi/index.ts';
 import { createUserApi, noticeRoomOf, noticeSender, ServerNotices, type UserApi } from './userapi/index.ts';
@@ -21,6 +21,7 @@ import type { Lifecycle } from './util/lifecycle.ts';
 import type { Logger } from './util/log.ts';
 import { LoopWatch } from './util/loop-watch.ts';
 import { createMailer, type Mailer } from './util/mailer.ts';
+import { cacheMeasure } from './util/metrics.ts';
 
 export interface Modules {
   readonly config: Config;
@@ -105,6 +106,10 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     lifecycle.onStop(`consumer ${consumer.name}`, () => consumer.close());
     metrics.add(consumer.measures);
   }
+  metrics.add(storesMeasures(rooms.stores));
+  metrics.add(users.authenticator.measures);
+  metrics.add(sync.measures);
+  metrics.add([cacheMeasure('push', 'entries', () => ({ counts: push.counts.cached }))]);
   const limiter = new RateLimiter(config.rateLimits, clock);
   const adminTasks = createAdminTasks({ db, bus, rooms, perform, accounts: users.accounts, clock, log });
   lifecycle.onStop('tasks of administrators', () => adminTasks.stop());

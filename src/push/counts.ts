@@ -60,6 +60,11 @@ export class UnreadCounts {
     this.#markers = markers;
   }
 
+  /** Counts held in memory. */
+  get cached(): number {
+    return this.#cache.size;
+  }
+
   /** Forgets what was counted in a room, because rows of it have changed. */
   invalidate(room: RoomNid): void {
     this.#generations.set(room, (this.#generations.get(room) ?? 0) + 1);

@@ -33,6 +33,7 @@ export { currentContent, currentLevels } from './query/room-auth.ts';
 export { plainTopic, publishedRoom, roomSummary } from './query/room-summary.ts';
 export type * from './types.ts';
 export { openRoomReader } from './reader.ts';
+export { storesMeasures } from './stores.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';
 export { collectState, type Collected } from './state/collect.ts';
 export { deleteOriginals } from './state/originals.ts';

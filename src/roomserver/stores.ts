@@ -6,6 +6,7 @@ import { StateStore } from './state/snapshots.ts';
 import { ErasedSenders } from './storage/erased.ts';
 import { EventStore } from './storage/events.ts';
 import { MemberStore } from './storage/membership.ts';
+import { cacheMeasure, type Measure } from '../util/metrics.ts';
 import { type Names, counterOf, keyNames, typeNames } from './storage/nids.ts';
 import { RoomStore } from './storage/rooms.ts';
 import type { EventNid, Room, SnapshotNid, StateKeyNid, TypeNid } from './types.ts';
@@ -41,6 +42,15 @@ export function openStores(snapshot: Snapshot, serverName: ServerName, stateCach
     }),
   };
 }
+
+/** How full the caches are. */
+export const storesMeasures = ({ types, keys, events, states }: Stores): Measure[] => [
+  cacheMeasure('room', 'entries', () => {
+    const { blocks, snapshots } = states.cached;
+    return { ...events.cached, blocks, snapshots, names: types.cached + keys.cached };
+  }),
+  cacheMeasure('room', 'bytes', () => ({ blocks: states.cached.bytes })),
+];
 
 /** The event of a pair in a stored state, 0: none. */
 export function stateEventNid(

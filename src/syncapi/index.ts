@@ -7,6 +7,7 @@ import type { RoomReader } from '../roomserver/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
+import { cacheMeasure, type Measure } from '../util/metrics.ts';
 import { EventStream } from './event-stream.ts';
 import { searchConsumer } from './search/indexer.ts';
 import { LazyMembers } from './lazy-members.ts';
@@ -42,6 +43,7 @@ export interface SyncApi {
   readonly eventStream: EventStream;
   /** Keeps the search index; `start()` takes up what a crash left undone. */
   readonly searchIndex: LaggingConsumer;
+  readonly measures: readonly Measure[];
 }
 
 export interface SyncApiParts {
@@ -74,5 +76,19 @@ export function createSyncApi({ db, bus, rooms, userData, push, clock, log, conf
   });
   const eventStream = new EventStream({ db, bus, rooms, userData, clock });
   const searchIndex = new LaggingConsumer({ db, bus, clock, log, consumer: searchConsumer(rooms), lagMs: searchLagMs });
-  return { engine, notifier, userData, eventStream, searchIndex };
+  const measures = measuresOf(engine, notifier, lazyMembers);
+  return { engine, notifier, userData, eventStream, searchIndex, measures };
 }
+
+const measuresOf = (engine: SyncEngine, notifier: Notifier, lazyMembers: LazyMembers): Measure[] => [
+  { name: 'neurite_sync_parked', help: 'Syncs that wait for news', kind: 'gauge', read: () => notifier.parked },
+  { name: 'neurite_sync_wakes_total', help: 'Waiting syncs woken', kind: 'counter', read: () => notifier.wakes },
+  {
+    name: 'neurite_sync_queue',
+    help: 'Passes that wait for their turn',
+    kind: 'gauge',
+    labels: ['length'],
+    read: () => Object.entries(engine.waiting).map(([length, value]) => ({ labels: { length }, value })),
+  },
+  cacheMeasure('sync', 'entries', () => ({ lazy_members: lazyMembers.size })),
+];

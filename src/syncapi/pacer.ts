@@ -20,6 +20,11 @@ export class Pacer {
     this.#onIdle = onIdle;
   }
 
+  /** Passes that wait for their turn. */
+  get waiting(): Record<'short' | 'long', number> {
+    return { short: this.#short.length, long: this.#long.length };
+  }
+
   /** Runs a short task soon, in the order of the calls. */
   short<T>(task: () => T): Promise<T> {
     return new Promise((resolve) => {

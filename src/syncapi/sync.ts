@@ -56,6 +56,11 @@ export class SyncEngine {
     this.#tailFrom = options.db.head;
   }
 
+  /** Passes that wait for their turn, by length. */
+  get waiting(): Record<'short' | 'long', number> {
+    return this.#pacer.waiting;
+  }
+
   async sync(request: SyncRequest): Promise<SyncAnswer> {
     const since = this.#checkedSince(request);
     this.#note(request, since);

@@ -5,6 +5,7 @@ import type { UserId } from '../matrix/ids.ts';
 import { matrixError } from '../matrix/errors.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { cacheMeasure, type Measure } from '../util/metrics.ts';
 import type { Account, Accounts } from './accounts.ts';
 import type { Devices } from './devices.ts';
 import type { Tokens } from './tokens.ts';
@@ -36,6 +37,11 @@ export class TokenAuthenticator {
     this.#devices = devices;
     this.#tokens = tokens;
     accounts.onChange(() => this.#known.clear());
+  }
+
+  /** How full the caches are. */
+  get measures(): readonly Measure[] {
+    return [cacheMeasure('auth', 'entries', () => ({ tokens: this.#tokens.cached, accounts: this.#known.size }))];
   }
 
   /** @throws M_UNKNOWN_TOKEN (softly when it has expired), M_USER_LOCKED */

@@ -89,6 +89,11 @@ export class Tokens {
     this.#lifetime = lifetime;
   }
 
+  /** Tokens held in memory. */
+  get cached(): number {
+    return this.#cache.size;
+  }
+
   /** Gives out tokens for a device; a refresh token only to clients that said they know them. */
   issue(tx: Tx, userId: UserId, deviceId: string, refreshable: boolean): IssuedTokens {
     return this.#issue(tx, userId, deviceId, refreshable ? { parent: null } : undefined);

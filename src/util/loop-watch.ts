@@ -8,6 +8,12 @@ const limitMs = 100;
 /** The monitor's own timer interval; it is part of what the monitor measures. */
 const resolutionMs = 10;
 
+interface Delay {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+}
+
 export class LoopWatch implements Disposable {
   readonly #log: Logger;
   readonly #histogram: ReturnType<typeof monitorEventLoopDelay>;
@@ -28,23 +34,28 @@ export class LoopWatch implements Disposable {
     if (ms > this.#longest.ms) this.#longest = { name, ms };
   }
 
-  /** Delays of the last whole window in ms. */
-  get delay(): { readonly p50: number; readonly p99: number; readonly max: number } {
-    return this.#last;
+  /** Delays in ms: the worse of the last whole window and the one that runs, so that a look at any time tells. */
+  get delay(): Delay {
+    const now = this.#now();
+    const { p50, p99, max } = this.#last;
+    return { p50: Math.max(p50, now.p50), p99: Math.max(p99, now.p99), max: Math.max(max, now.max) };
   }
 
   get measures(): readonly Measure[] {
     return [
       {
         name: 'neurite_loop_delay_seconds',
-        help: 'Event loop delay in the last 10 seconds',
+        help: 'Event loop delay in the last 10 to 20 seconds',
         kind: 'gauge',
         labels: ['quantile'],
-        read: () => [
-          { labels: { quantile: '0.5' }, value: this.#last.p50 / 1000 },
-          { labels: { quantile: '0.99' }, value: this.#last.p99 / 1000 },
-          { labels: { quantile: '1' }, value: this.#last.max / 1000 },
-        ],
+        read: () => {
+          const { p50, p99, max } = this.delay;
+          return [
+            { labels: { quantile: '0.5' }, value: p50 / 1000 },
+            { labels: { quantile: '0.99' }, value: p99 / 1000 },
+            { labels: { quantile: '1' }, value: max / 1000 },
+          ];
+        },
       },
     ];
   }
@@ -54,15 +65,19 @@ export class LoopWatch implements Disposable {
     this.#histogram.disable();
   }
 
-  #look(): void {
-    const ms = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - resolutionMs);
+  #now(): Delay {
     const histogram = this.#histogram;
-    this.#last = { p50: ms(histogram.percentile(50)), p99: ms(histogram.percentile(99)), max: ms(histogram.max) };
+    const ms = (nanoseconds: number): number => Math.max(0, nanoseconds / 1e6 - resolutionMs);
+    return { p50: ms(histogram.percentile(50)), p99: ms(histogram.percentile(99)), max: ms(histogram.max) };
+  }
+
+  #look(): void {
+    this.#last = this.#now();
     if (this.#last.p99 > limitMs) {
       const { name, ms: held } = this.#longest;
       this.#log.warn({ p99: Math.round(this.#last.p99), by: name, held: Math.round(held) }, 'the event loop was held');
     }
-    histogram.reset();
+    this.#histogram.reset();
     this.#longest = { name: '', ms: 0 };
   }
 }

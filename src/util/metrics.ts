@@ -16,3 +16,16 @@ export interface Measure {
   readonly labels?: readonly string[];
   readonly read: () => number | readonly Sample[];
 }
+
+/** How full the caches of a module are, by name. `sizes` is asked when somebody looks. */
+export const cacheMeasure = (
+  module: string,
+  unit: 'entries' | 'bytes',
+  sizes: () => Record<string, number>,
+): Measure => ({
+  name: `neurite_${module}_cache_${unit}`,
+  help: `Size of caches in ${unit}`,
+  kind: 'gauge',
+  labels: ['cache'],
+  read: () => Object.entries(sizes()).map(([cache, value]) => ({ labels: { cache }, value })),
+});

@@ -18,6 +18,10 @@ export interface ServerProcessOptions {
   readonly env?: Readonly<Record<string, string>>;
   /** Program and arguments that wrap the server (strace …). */
   readonly wrapper?: readonly string[];
+  /** Arguments of `neurite` in place of those that this makes; `port` is where it then listens. */
+  readonly command?: readonly string[];
+  /** Working directory; default: the data folder. */
+  readonly cwd?: string;
 }
 
 export interface ServerProcess {
@@ -66,16 +70,18 @@ export async function startServerProcess(options: ServerProcessOptions = {}): Pr
     ...(options.wrapper ?? []),
     process.execPath,
     join(repository, 'src/cli.ts'),
-    'run',
-    '--data',
-    data,
-    '--set',
-    `listeners=[{address: 127.0.0.1, port: ${port}, resources: [client, federation, admin, metrics]}]`,
-    ...settings,
+    ...(options.command ?? [
+      'run',
+      '--data',
+      data,
+      '--set',
+      `listeners=[{address: 127.0.0.1, port: ${port}, resources: [client, federation, admin, metrics]}]`,
+      ...settings,
+    ]),
   ];
   const [program = '', ...args] = command;
   const child = spawn(program, args, {
-    cwd: data,
+    cwd: options.cwd ?? data,
     env: { ...process.env, NODE_OPTIONS: '', ...options.env },
     stdio: ['ignore', 'pipe', 'pipe'],
   });

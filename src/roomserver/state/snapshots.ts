@@ -71,6 +71,11 @@ export class StateStore {
     this.#blocks = new LRUCache({ maxSize: options.cacheBytes ?? 16 * 2 ** 20, sizeCalculation: blockBytes });
   }
 
+  /** What is held in memory, in entries; `bytes` of the blocks, roughly. */
+  get cached(): Record<'blocks' | 'snapshots' | 'bytes', number> {
+    return { blocks: this.#blocks.size, snapshots: this.#lists.size, bytes: this.#blocks.calculatedSize };
+  }
+
   /** The block NIDs of a snapshot, oldest first. 0 counts as empty. */
   blockList(snapshot: Snapshot, nid: SnapshotNid): readonly BlockNid[] {
     if (nid === 0 || nid === emptySnapshot) return [];

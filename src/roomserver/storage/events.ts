@@ -31,6 +31,11 @@ export class EventStore {
     this.#keys = keys;
   }
 
+  /** What is held in memory, in entries. */
+  get cached(): Record<'events' | 'auth' | 'memberships', number> {
+    return { events: this.#parsed.size, auth: this.#auth.size, memberships: this.#memberships.size };
+  }
+
   /** 0: not stored. */
   nidOf(snapshot: Snapshot, eventId: string): EventNid {
     return (snapshot.get(rows.selectNid, storedId(eventId))?.nid ?? 0) as EventNid;

@@ -76,6 +76,11 @@ export class Names<N extends number> {
     this.#committed = counter.last;
   }
 
+  /** Texts and numbers held in memory. */
+  get cached(): number {
+    return this.#nids.size + this.#texts.size;
+  }
+
   /** The number of a text, 0: it has none. */
   find(snapshot: Snapshot, text: string): N {
     const known = this.#nids.get(text);

@@ -3,7 +3,7 @@
  * latest edit, if it has one; redacted, purged and withdrawn ones go. Nothing is derived from who may see it: that is
  * asked when somebody searches.
  */
-import type { Consumer, RoomNid, StoredEntry } from '../../bus/index.ts';
+import type { Consumer, StoredEntry } from '../../bus/index.ts';
 import { asString, asObject, memberOf } from '../../matrix/json.ts';
 import {
   contentOf,
