@@ -13,7 +13,7 @@ CREATE TABLE push_pushers (
   lang TEXT NOT NULL,                    -- as the client sent it
   data TEXT NOT NULL,                    -- JSON object, for http with the gateway's url
   updated_at INTEGER NOT NULL,           -- when a client last set it, ms
-  counts TEXT,                           -- JSON of the counts that the gateway was last told; NULL: none yet
+  counts TEXT NOT NULL,                  -- JSON of the counts that the gateway was last told, or those at first
   mailed_at INTEGER NOT NULL DEFAULT 0,  -- when the last mail was taken, ms
   mail_pause INTEGER NOT NULL DEFAULT 0, -- how long the next mail waits after that one, ms
   secret TEXT NOT NULL,                  -- proves that a link to end mails came from one of them

@@ -54,7 +54,7 @@ interface Lane {
 }
 
 /** Steps that may wait for the other side at a time. */
-const parallelSteps = 32;
+const parallelSteps = 128;
 /** How long requests under way may take to end when the server stops, in ms. */
 const graceMs = 3000;
 

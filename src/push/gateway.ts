@@ -25,17 +25,21 @@ export interface Gateway {
   close(): Promise<void>;
 }
 
+/** To one gateway at a time: a pusher that it lets wait must not hold up the others. */
+const connections = 64;
 /** Bytes of an answer that are read. */
 const maxAnswer = 65_536;
 
 export function createGateway({ allowNetworks, timeout, userAgent }: GatewayOptions): Gateway {
-  const agent = guardedAgent(new AddressGuard(allowNetworks), timeout);
+  const agent = guardedAgent(new AddressGuard(allowNetworks), timeout, undefined, connections);
   const post = async (url: string, body: string, signal: AbortSignal): Promise<GatewayAnswer> => {
     const response = await request(url, {
       dispatcher: agent,
       method: 'POST',
       headers: { 'Content-Type': 'application/json', 'User-Agent': userAgent },
       body,
+      // An answer too many on a connection that is used again would be taken for that of the next notification.
+      reset: true,
       signal: AbortSignal.any([signal, AbortSignal.timeout(timeout)]),
     });
     const { statusCode: status, headers } = response;

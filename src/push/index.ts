@@ -73,7 +73,7 @@ export function createPush(parts: PushParts): Push {
   const counts = new UnreadCounts(rooms, markers);
   const badges = new Badges(rooms, counts);
   const plainHttp = config.allowNetworks.length > 0;
-  const pushers = new Pushers(clock, queue, { plainHttp, mail: parts.mailer !== undefined, emailsOf });
+  const pushers = new Pushers(clock, queue, badges, { plainHttp, mail: parts.mailer !== undefined, emailsOf });
   const displayName = (tx: Tx, room: RoomNid, user: UserId): string | undefined => {
     const member = rooms.membership(tx, room, user);
     return member === undefined ? undefined : asString(rooms.roomEvent(tx, member.event).content['displayname']);

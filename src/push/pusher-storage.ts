@@ -15,7 +15,7 @@ export interface PusherRow {
   readonly lang: string;
   readonly data: string;
   readonly updated_at: number;
-  readonly counts: string | null;
+  readonly counts: string;
   readonly mailed_at: number;
   readonly mail_pause: number;
   readonly secret: string;
@@ -55,12 +55,12 @@ export const upsertPusher = sql<
   [
     ...[user: string, appId: string, pushkey: string, kind: string, device: string | null],
     ...[appName: string, deviceName: string, profileTag: string | null, lang: string, data: string],
-    ...[updatedAt: number, secret: string],
+    ...[updatedAt: number, counts: string, secret: string],
   ]
 >(
   `INSERT INTO push_pushers (user_id, app_id, pushkey, kind, device_id, app_display_name, device_display_name,
-     profile_tag, lang, data, updated_at, secret)
-   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+     profile_tag, lang, data, updated_at, counts, secret)
+   VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
    ON CONFLICT (user_id, app_id, pushkey) DO UPDATE SET kind = excluded.kind, device_id = excluded.device_id,
      app_display_name = excluded.app_display_name, device_display_name = excluded.device_display_name,
      profile_tag = excluded.profile_tag, lang = excluded.lang, data = excluded.data, updated_at = excluded.updated_at`,
@@ -87,7 +87,7 @@ export const deleteCountsRows = sql<[user: string]>(
 export const insertCountsRows = sql<[position: number, at: number, user: string, zero: string]>(
   `INSERT INTO push_queue (pusher, position, event_nid, room_nid, thread_id, tweaks, queued_at)
    SELECT id, ?, 0, 0, '', '{}', ? FROM push_pushers WHERE user_id = ? AND kind = 'http'
-   AND (counts IS NOT ? OR EXISTS (SELECT 1 FROM push_queue WHERE pusher = push_pushers.id))`,
+   AND (counts <> ? OR EXISTS (SELECT 1 FROM push_queue WHERE pusher = push_pushers.id))`,
 );
 export const selectQueue = sql<[pusher: number, limit: number], QueueRow>(
   `SELECT position, event_nid, room_nid, thread_id, tweaks, queued_at FROM push_queue WHERE pusher = ?

@@ -6,8 +6,9 @@ import { randomBytes, timingSafeEqual } from 'node:crypto';
 import { matrixError } from '../matrix/errors.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { JsonObject } from '../matrix/json.ts';
-import type { Snapshot, Tx } from '../storage/index.ts';
+import type { Position, Snapshot, Tx } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { countsText, type Badges } from './badges.ts';
 import {
   deletePusher,
   selectIdOf,
@@ -32,6 +33,8 @@ export interface PusherWish {
   readonly data: JsonObject;
   /** Leaves pushers of other users with the same app id and pushkey alone. */
   readonly append: boolean;
+  /** What the client knows of its counts, as `countsOf` tells them: a new pusher is not told that again. */
+  readonly counts: string;
 }
 
 export interface PusherRules {
@@ -52,10 +55,12 @@ export class Pushers {
   readonly #clock: Clock;
   readonly #queue: PushQueue;
   readonly #rules: PusherRules;
+  readonly #badges: Badges;
   #changed: (pusher: number) => void = () => undefined;
 
-  constructor(clock: Clock, queue: PushQueue, rules: PusherRules) {
+  constructor(clock: Clock, queue: PushQueue, badges: Badges, rules: PusherRules) {
     this.#clock = clock;
+    this.#badges = badges;
     this.#queue = queue;
     this.#rules = rules;
   }
@@ -79,6 +84,11 @@ export class Pushers {
     }));
   }
 
+  /** JSON text of the user's counts as of `head`, the sequence head of the snapshot. */
+  countsOf(snapshot: Snapshot, head: Position, user: UserId): string {
+    return countsText(this.#badges.of(snapshot, head, user));
+  }
+
   /** Makes a pusher, or changes the user's one with this app id and pushkey. @throws M_INVALID_PARAM, M_THREEPID_NOT_FOUND */
   set(tx: Tx, user: UserId, deviceId: string | undefined, wish: PusherWish): void {
     checkKey(wish.appId, wish.pushkey);
@@ -100,7 +110,7 @@ export class Pushers {
       upsertPusher,
       ...([user, appId, pushkey, kind, deviceId ?? null] as const),
       ...([wish.appDisplayName, wish.deviceDisplayName, wish.profileTag ?? null, wish.lang, data] as const),
-      ...([this.#clock.now(), randomBytes(24).toString('base64url')] as const),
+      ...([this.#clock.now(), wish.counts, randomBytes(24).toString('base64url')] as const),
     );
     const id = tx.get(selectIdOf, user, appId, pushkey)?.id;
     if (id !== undefined) tx.afterDurable(() => this.#changed(id));

@@ -20,8 +20,13 @@ export type Lookup = (
   callback: (error: Error | null, addresses: LookupAddress[]) => void,
 ) => void;
 
-/** An undici dispatcher that only reaches what `guard` permits. The caller closes it. */
-export function guardedAgent(guard: AddressGuard, connectMs: number, lookup: Lookup = systemLookup): Agent {
+/** An undici dispatcher that only reaches what `guard` permits, over `connections` an origin. The caller closes it. */
+export function guardedAgent(
+  guard: AddressGuard,
+  connectMs: number,
+  lookup: Lookup = systemLookup,
+  connections = 4,
+): Agent {
   return new Agent({
     connect: (options, callback) => {
       const port = Number(options.port) || (options.protocol === 'https:' ? 443 : 80);
@@ -31,7 +36,7 @@ export function guardedAgent(guard: AddressGuard, connectMs: number, lookup: Loo
       const checked = checkedLookup(guard, port, lookup);
       return buildConnector({ timeout: connectMs, allowH2: false, lookup: checked })(options, callback);
     },
-    connections: 4,
+    connections,
     pipelining: 1,
     keepAliveTimeout: 1_000,
   });

@@ -72,7 +72,8 @@ function ownRoutes({ db, push: { pushers } }: PusherRouteParts): Route[] {
             return {};
           });
         }
-        const wish = wishOf(body);
+        const counts = db.read((snapshot) => pushers.countsOf(snapshot, db.head, userId));
+        const wish = { ...wishOf(body), counts };
         return db.write((tx) => {
           pushers.set(tx, userId, deviceId, wish);
           return {};
@@ -83,7 +84,7 @@ function ownRoutes({ db, push: { pushers } }: PusherRouteParts): Route[] {
 }
 
 /** @throws M_MISSING_PARAM, M_BAD_JSON */
-function wishOf(body: JsonObject): PusherWish {
+function wishOf(body: JsonObject): Omit<PusherWish, 'counts'> {
   const wish = readBody(pusherBody, body);
   return {
     kind: wish.kind,

@@ -55,8 +55,10 @@ sub start
    my $config = $self->write_json_file( "neurite.yaml", $self->_config( $cert, $key ) );
    $self->{output}->diag( "Starting Neurite $self->{hs_index}" );
 
+   # The suite's push gateway has a certificate of its own authority.
+   my $env = { %ENV, NODE_EXTRA_CA_CERTS => Cwd::getcwd . '/keys/ca.crt' };
    return $self->_start_process_and_await_connectable(
-      setup => [ stdout => [ open => '>>', "$hs_dir/neurite.log" ], stderr => [ open => '>>', "$hs_dir/neurite.log" ] ],
+      setup => [ env => $env, stdout => [ open => '>>', "$hs_dir/neurite.log" ], stderr => [ open => '>>', "$hs_dir/neurite.log" ] ],
       command => [ split( ' ', $self->{command} ), 'run', '--config', $config ],
       connect_host => $self->{bind_host},
       connect_port => $self->{port},
