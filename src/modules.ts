@@ -185,9 +185,7 @@ function roomUsers(users: UserApi, push: Push): RoomUsers {
     isGuest: (snapshot, user) => users.accounts.get(snapshot, user)?.kind === 'guest',
     blocksInvites: (snapshot, user) => users.syncData.blocksInvites(snapshot, user),
     followUpgrade: (tx, user, from, to) => {
-      for (const [tag, value] of Object.entries(users.accountData.tags(tx, user, from))) {
-        users.accountData.setTag(tx, user, to, tag, value as Record<string, never>);
-      }
+      users.accountData.followUpgrade(tx, user, from, to);
       push.rules.followUpgrade(tx, user, from, to);
     },
   };

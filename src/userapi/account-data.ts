@@ -4,7 +4,7 @@
  */
 import { LRUCache } from 'lru-cache';
 import type { Bus } from '../bus/index.ts';
-import { isJsonObject, memberOf, type JsonObject } from '../matrix/json.ts';
+import { isJsonObject, memberOf, type JsonObject, type JsonValue } from '../matrix/json.ts';
 import type { RoomId, UserId } from '../matrix/ids.ts';
 import { asPosition, sql, type Position, type Snapshot, type Tx } from '../storage/index.ts';
 
@@ -102,6 +102,21 @@ export class AccountData {
     const others = Object.entries(this.tags(tx, userId, roomId)).filter(([name]) => name !== tag);
     const tags = Object.fromEntries(value === undefined ? others : [...others, [tag, value]]);
     this.put(tx, userId, roomId, 'm.tag', { tags });
+  }
+
+  /** Lets an upgraded room have what its predecessor had: the user's tags, and its place among the direct chats. */
+  followUpgrade(tx: Tx, userId: UserId, from: RoomId, to: RoomId): void {
+    const tags = this.tags(tx, userId, from);
+    if (Object.keys(tags).length > 0) {
+      this.put(tx, userId, to, 'm.tag', { tags: { ...this.tags(tx, userId, to), ...tags } });
+    }
+    const text = this.get(tx, userId, null, 'm.direct');
+    const direct = text === undefined ? {} : (JSON.parse(text) as JsonObject);
+    const follows = (rooms: JsonValue | undefined): rooms is JsonValue[] =>
+      Array.isArray(rooms) && rooms.includes(from) && !rooms.includes(to);
+    if (!Object.values(direct).some(follows)) return;
+    const changed = Object.entries(direct).map(([other, rooms]) => [other, follows(rooms) ? [...rooms, to] : rooms]);
+    this.put(tx, userId, null, 'm.direct', Object.fromEntries(changed) as JsonObject);
   }
 
   /** C-S API §Invite permission: `m.invite_permission_config` with `default_action: block`. */

@@ -219,6 +219,13 @@ describe('POST /upgrade', () => {
     });
   });
 
+  test('does not lead back to the same room', async () => {
+    const roomId = await alice.createRoom();
+    const wrong = { body: 'gone', replacement_room: roomId };
+    expect((await alice.setState(roomId, 'm.room.tombstone', wrong)).json.errcode).toBe('M_INVALID_PARAM');
+    expect((await alice.send(roomId, wrong, 'm.room.tombstone')).json.errcode).toBe('M_INVALID_PARAM');
+  });
+
   test('made by hand is followed by who is in the new room already', async () => {
     const old = await alice.createRoom({ preset: 'public_chat' });
     await bob.change(old, 'join');

@@ -53,6 +53,29 @@ describe('account data', () => {
     expect(events.map(({ type }: { type: string }) => type)).not.toContain('org.example.gone');
   });
 
+  test('an upgraded room keeps the tags of its predecessor and is a direct chat as that was', async () => {
+    await using server = await startUserServer();
+    const { client } = server;
+    const alice = await register(client, 'alice');
+    const roomId = await openRoom(client, alice);
+    const data = `${v3}/user/${enc(alice.userId)}`;
+    await client.put(`${data}/rooms/${enc(roomId)}/tags/m.favourite`, { order: 0.5 }, alice.token);
+    await client.put(
+      `${data}/account_data/m.direct`,
+      { '@bob:localhost': [roomId], '@carol:localhost': [] },
+      alice.token,
+    );
+    const upgraded = await client.post(`${v3}/rooms/${enc(roomId)}/upgrade`, { new_version: '11' }, alice.token);
+    const fresh: string = upgraded.json.replacement_room;
+    expect((await client.get(`${data}/rooms/${enc(fresh)}/tags`, alice.token)).json.tags).toEqual({
+      'm.favourite': { order: 0.5 },
+    });
+    expect((await client.get(`${data}/account_data/m.direct`, alice.token)).json).toEqual({
+      '@bob:localhost': [roomId, fresh],
+      '@carol:localhost': [],
+    });
+  });
+
   test('tags are set, listed and removed one by one', async () => {
     await using server = await startUserServer();
     const { client } = server;

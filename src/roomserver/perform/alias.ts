@@ -162,6 +162,6 @@ function withoutAliases(content: JsonObject, aliases: ReadonlySet<string>): Json
   const changed = gone(alias) || (Array.isArray(alternatives) && kept?.length !== alternatives.length);
   if (!changed) return undefined;
   if (!gone(alias) && alias !== undefined) rest.alias = alias;
-  if (kept !== undefined) rest.alt_aliases = kept;
+  if (kept !== undefined && kept.length > 0) rest.alt_aliases = kept;
   return rest;
 }

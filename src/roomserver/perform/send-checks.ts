@@ -34,6 +34,13 @@ export function checkRelation(
   }
 }
 
+/** Nobody could leave a room that is its own successor. @throws M_INVALID_PARAM */
+export function checkTombstone(room: Room, type: string, content: JsonObject): void {
+  if (type === 'm.room.tombstone' && content.replacement_room === room.roomId) {
+    throw matrixError.invalidParam('A room cannot be replaced by itself');
+  }
+}
+
 /** §Avoiding duplicate annotations: same target, type, key and sender, unless the first one has been redacted. */
 function checkAnnotation(
   snapshot: Snapshot,

@@ -14,7 +14,7 @@ import type { RoomAliases } from './alias.ts';
 import type { Joining } from './join.ts';
 import type { Memberships } from './membership.ts';
 import { checkRedaction } from './redact.ts';
-import { checkCanonicalAlias, checkRelation } from './send-checks.ts';
+import { checkCanonicalAlias, checkRelation, checkTombstone } from './send-checks.ts';
 
 /** Who sends, and how the device will know its event again. */
 export interface Sender extends SendOptions {
@@ -55,6 +55,7 @@ export class Sending {
     refuseSuspended(sender);
     if (type === 'm.room.create') throw matrixError.forbidden('A room has one create event');
     checkRelation(tx, this.#rooms, room, type, content, sender.userId);
+    checkTombstone(room, type, content);
     return this.#send(tx, room, { type, content }, sender);
   }
 
@@ -82,6 +83,7 @@ export class Sending {
       return this.#memberships.putState(tx, { room, sender: userId, target, content, isGuest });
     }
     if (type === 'm.room.canonical_alias') checkCanonicalAlias(tx, this.#rooms, this.#aliases, room, content);
+    checkTombstone(room, type, content);
     const closes = type === 'm.room.tombstone' && stateKey === '';
     const before = closes ? currentContent(tx, this.#rooms, room, type)?.replacement_room : undefined;
     const event = this.#send(tx, room, { type, stateKey, content }, sender);
