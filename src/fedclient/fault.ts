@@ -27,19 +27,3 @@ export type FederationFault =
 /** One line for the log; holds nothing of a body but its error code. */
 export const describeFault = (fault: FederationFault): string =>
   fault.kind === 'http' ? `http ${fault.status} ${fault.errcode}` : `${fault.kind}: ${fault.message}`;
-
-/** Whether the same request to the same server can work later. */
-export function isTransient(fault: FederationFault): boolean {
-  switch (fault.kind) {
-    case 'backing-off':
-    case 'unreachable':
-    case 'timeout':
-    case 'aborted':
-      return true;
-    case 'http':
-      return fault.status === 429 || fault.status >= 500;
-    case 'denied':
-    case 'bad-reply':
-      return false;
-  }
-}

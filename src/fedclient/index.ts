@@ -29,12 +29,12 @@ import type { SigningKey } from './signing-key.ts';
 import { WellKnown } from './well-known.ts';
 
 export type { FederationClient } from './client.ts';
-export { AnswerTooLarge, type FederationAnswer, type FederationRequest } from './exchange.ts';
+export type { FederationAnswer, FederationRequest } from './exchange.ts';
 export type { Destinations, Failing } from './destinations.ts';
 export type * from './endpoints/index.ts';
 export { missingFile } from './endpoints/media.ts';
 export type { SignatureVerdict } from './event-signatures.ts';
-export { describeFault, isTransient, type FederationFault } from './fault.ts';
+export type { FederationFault } from './fault.ts';
 export type { KeyAnswer, KeyRing, KeyWish } from './keyring.ts';
 export type { Names } from './names.ts';
 export type { OwnKeys } from './own-keys.ts';

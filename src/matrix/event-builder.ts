@@ -138,6 +138,3 @@ export function finishEvent(template: Pdu, rules: RoomVersionRules, signer: Sign
  * @throws EventBuildError when it is too large, no canonical JSON or breaks the format
  */
 export const buildEvent = (input: BuildInput): RoomEvent => finishEvent(eventTemplate(input), input.rules, input);
-
-/** The reference hash that versions 1 and 2 want beside a cited id, as unpadded base64. */
-export const referenceHashOf = (event: RoomEvent, rules: RoomVersionRules): string => referenceHash(event.pdu, rules);

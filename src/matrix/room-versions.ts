@@ -155,6 +155,3 @@ export function roomVersionOfCreate(content: { readonly room_version?: unknown }
   const { room_version: version } = content;
   return version === undefined ? '1' : typeof version === 'string' ? version : undefined;
 }
-
-/** Room version grammar (Room Versions §Room version grammar): 1–32 of `a-z 0-9 . -`. */
-export const isRoomVersionName = (text: string): boolean => /^[a-z0-9.-]{1,32}$/.test(text);

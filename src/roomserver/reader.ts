@@ -64,7 +64,16 @@ type Part<K extends keyof RoomReader> = Pick<RoomReader, K>;
 function roomAndEventReader(
   stores: Stores,
 ): Part<
-  'room' | 'roomByNid' | 'allRooms' | 'event' | 'eventById' | 'roomEvent' | 'pduText' | 'redacted' | 'isErased' | 'membershipOf'
+  | 'room'
+  | 'roomByNid'
+  | 'allRooms'
+  | 'event'
+  | 'eventById'
+  | 'roomEvent'
+  | 'pduText'
+  | 'redacted'
+  | 'isErased'
+  | 'membershipOf'
 > {
   const { rooms, events } = stores;
   return {

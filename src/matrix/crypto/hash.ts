@@ -6,6 +6,3 @@ export const sha256Base64 = (data: string | Uint8Array): string => hash('sha256'
 
 /** SHA-256 of UTF-8 text or bytes as unpadded URL-safe base64 (43 characters). */
 export const sha256Base64Url = (data: string | Uint8Array): string => hash('sha256', data, 'base64url');
-
-/** SHA-256 of UTF-8 text or bytes, 32 bytes. */
-export const sha256 = (data: string | Uint8Array): Uint8Array => hash('sha256', data, 'buffer');
