@@ -6,7 +6,7 @@ import { allRoutes, allSockets } from './routes.ts';
 import type { Config } from './config/index.ts';
 import { pruneTransactions, startHttp } from './http/index.ts';
 import { buildModules, startConsumers, type Modules } from './modules.ts';
-import { collectState, deleteOriginals } from './roomserver/index.ts';
+import { applyRetention, collectState, deleteOriginals } from './roomserver/index.ts';
 import { systemClock } from './util/clock.ts';
 import { Lifecycle } from './util/lifecycle.ts';
 import { createLogger } from './util/log.ts';
@@ -54,6 +54,11 @@ function runTasks(modules: Modules, lifecycle: Lifecycle): void {
     name: 'delete originals of redacted events',
     everyMs: 10 * minuteMs,
     run: () => deleteOriginals(db, clock.now() - config.rooms.redactionRetention),
+  });
+  runner.add({
+    name: 'delete what outlived its room’s policy',
+    everyMs: 60 * minuteMs,
+    run: (signal) => applyRetention({ db, bus, rooms }, config.rooms.retention, clock.now(), signal),
   });
   runner.add({ name: 'forget expired OpenID tokens', everyMs: 60 * minuteMs, run: () => users.openIdTokens.prune(db) });
   for (const consumer of modules.consumers) {

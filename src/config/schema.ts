@@ -236,6 +236,15 @@ export const schema = {
       doc: 'How long the original of a redacted event is kept before it is deleted for good.',
       default: '7d',
     }),
+    retention: section('How long the history of rooms is kept. State (names, members, rights) is always kept.', {
+      honoured: flag({
+        doc: 'Whether a room may say how long its messages are kept (m.room.retention): older ones are deleted for good.',
+        default: true,
+      }),
+      default: optional(duration({ doc: 'For rooms that say nothing. Without it: for ever.', example: '365d' })),
+      shortest: duration({ doc: 'No room gets less, whatever it says.', default: '1d' }),
+      longest: optional(duration({ doc: 'No room that says something gets more.', example: '3650d' })),
+    }),
     public_list_without_token: flag({
       doc: 'Whether the published room directory is shown to anyone, not only to who is logged in.',
       default: false,
