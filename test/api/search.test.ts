@@ -2,6 +2,9 @@ import SqliteDatabase from 'better-sqlite3';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { UserId } from '../../src/matrix/ids.ts';
+import { sql } from '../../src/storage/index.ts';
+import { verifySearchIndex } from '../../src/syncapi/index.ts';
+import { repairDerived } from '../../src/verify.ts';
 import type { TestResponse } from '../support/http.ts';
 import {
   register,
@@ -314,6 +317,27 @@ describe('the index', () => {
     expect(JSON.stringify(last)).toContain('changed');
     expect(JSON.stringify(last)).not.toContain('kept');
     expect(JSON.stringify(last)).not.toContain('go"');
+  });
+
+  test('is verified against the events, and repaired', async () => {
+    await using second = await startUserServer();
+    const { db, rooms, sync } = second.modules;
+    const one = await register(second.client, 'one');
+    const room = await create(one, { name: 'Verified' }, second);
+    await say(one, room, 'first', second);
+    await say(one, room, 'second', second);
+    await sync.searchIndex.caughtUp();
+    const verify = (): string[] => [...verifySearchIndex(db, rooms)];
+    expect(verify()).toEqual([]);
+    await db.write(
+      (tx) => void tx.run(sql('DELETE FROM search_events WHERE nid = (SELECT max(nid) FROM search_events)')),
+    );
+    expect(verify()).toHaveLength(2);
+    const lines: string[] = [];
+    await repairDerived(second.modules, (line) => void lines.push(line));
+    expect(lines).toHaveLength(2);
+    expect(verify()).toEqual([]);
+    expect((await search(one, 'second', {}, '', second)).count).toBe(1);
   });
 
   test('is asked about many rooms at once', async () => {

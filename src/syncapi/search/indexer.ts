@@ -3,18 +3,19 @@
  * latest edit, if it has one; redacted, purged and withdrawn ones go. Nothing is derived from who may see it: that is
  * asked when somebody searches.
  */
-import type { Consumer, StoredEntry } from '../../bus/index.ts';
+import { type Consumer, isBehind, type StoredEntry } from '../../bus/index.ts';
 import { asString, asObject, memberOf } from '../../matrix/json.ts';
 import {
   contentOf,
   type EventNid,
   latestEditOf,
+  type Place,
   plainTopic,
   relationIn,
   type RoomReader,
   type StoredEvent,
 } from '../../roomserver/index.ts';
-import { sql, type Snapshot, type SqlValue, type Tx } from '../../storage/index.ts';
+import { sql, type Reader, type Snapshot, type SqlValue, type Tx } from '../../storage/index.ts';
 import { indexedWords } from '../../util/words.ts';
 
 const insertText = sql<[nid: number, body: string, name: string, topic: string, room: string]>(
@@ -31,8 +32,24 @@ const selectEdited = sql<[edit: number], { nid: EventNid }>(
 const selectPurged = sql<[room: number, upTo: number], { nid: EventNid }>(
   'SELECT nid FROM search_events WHERE room = ? AND slot <= ?',
 );
+const selectRows = sql<[after: number, upTo: number], Row>(
+  'SELECT nid, room, slot, live, depth, edit FROM search_events WHERE nid > ? AND nid <= ? ORDER BY nid',
+);
+const selectWordless = sql<[], { nid: number }>(
+  `SELECT nid FROM search_events WHERE nid NOT IN (SELECT rowid FROM search_text)
+   UNION SELECT rowid FROM search_text WHERE rowid NOT IN (SELECT nid FROM search_events)`,
+);
 const clearText = sql<[]>("INSERT INTO search_text (search_text) VALUES ('delete-all')");
 const clearEvents = sql<[]>('DELETE FROM search_events');
+
+interface Row {
+  readonly nid: number;
+  readonly room: number;
+  readonly slot: number;
+  readonly live: number;
+  readonly depth: number;
+  readonly edit: number;
+}
 
 /** The word that stands for a room in the index. */
 export const roomWord = (room: number): string => `r${room}`;
@@ -41,7 +58,8 @@ export const roomWord = (room: number): string => `r${room}`;
 const rebuildStep = 500;
 
 /** Event type → the column that takes its text. */
-const columns: Readonly<Record<string, 'body' | 'name' | 'topic'>> = {
+type Column = 'body' | 'name' | 'topic';
+const columns: Readonly<Record<string, Column>> = {
   'm.room.message': 'body',
   'm.room.name': 'name',
   'm.room.topic': 'topic',
@@ -127,15 +145,30 @@ function remove(tx: Tx, nid: EventNid): void {
 /** Brings the row of an event to what the event says now. */
 function index(tx: Tx, rooms: RoomReader, event: StoredEvent): void {
   remove(tx, event.nid);
+  const entry = entryOf(tx, rooms, event);
+  if (entry === undefined) return;
+  const { column, words, edit, place } = entry;
+  const wordsIn = (own: Column): string => (own === column ? words : '');
+  tx.run(insertText, event.nid, wordsIn('body'), wordsIn('name'), wordsIn('topic'), roomWord(event.room));
+  tx.run(insertEvent, event.nid, event.room, place.slot, place.live, place.depth, edit);
+}
+
+interface IndexEntry {
+  readonly column: Column;
+  readonly words: string;
+  /** The edit that the words are from; 0: none. */
+  readonly edit: EventNid;
+  readonly place: Place;
+}
+
+/** What stands of an event in the index; undefined: nothing. */
+function entryOf(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent): IndexEntry | undefined {
   const { place } = event;
   const column = columns[event.type];
-  if (place === undefined || column === undefined || event.redactedBy !== 0) return;
-  const edit = column === 'body' ? latestEditOf(tx, rooms, event) : undefined;
-  const text = indexedWords(textOf(event, edit));
-  if (text === '') return;
-  const textIn = (own: typeof column): string => (own === column ? text : '');
-  tx.run(insertText, event.nid, textIn('body'), textIn('name'), textIn('topic'), roomWord(event.room));
-  tx.run(insertEvent, event.nid, event.room, place.slot, place.live, place.depth, edit?.nid ?? 0);
+  if (place === undefined || column === undefined || event.redactedBy !== 0) return undefined;
+  const edit = column === 'body' ? latestEditOf(snapshot, rooms, event) : undefined;
+  const words = indexedWords(textOf(event, edit));
+  return words === '' ? undefined : { column, words, edit: edit?.nid ?? (0 as EventNid), place };
 }
 
 function textOf(event: StoredEvent, edit: StoredEvent | undefined): string {
@@ -150,4 +183,49 @@ function textOf(event: StoredEvent, edit: StoredEvent | undefined): string {
   if (isState || relationIn(content)?.relType === 'm.replace') return '';
   const said = edit === undefined ? content : memberOf(contentOf(edit), 'm.new_content');
   return asString(memberOf(said, 'body')) ?? '';
+}
+
+/**
+ * One line for each difference between the index and what the rooms' events make of it (INVARIANTS 7); none while it has
+ * not got through the log. Which words an event is indexed with cannot be read back; only a rebuild sets them right.
+ */
+export function* verifySearchIndex(db: Reader, rooms: RoomReader): Generator<string, void> {
+  if (db.read((snapshot) => isBehind(snapshot, searchConsumer(rooms)))) return;
+  for (let after = 0 as EventNid; ;) {
+    const { lines, last } = db.read((snapshot) => differencesAfter(snapshot, rooms, after));
+    yield* lines;
+    if (last === undefined) break;
+    after = last;
+  }
+  for (const { nid } of db.read((snapshot) => snapshot.all(selectWordless))) {
+    yield `search: event ${nid} has words and no place, or a place and no words`;
+  }
+}
+
+function differencesAfter(
+  snapshot: Snapshot,
+  rooms: RoomReader,
+  after: EventNid,
+): { readonly lines: readonly string[]; readonly last: EventNid | undefined } {
+  const events = rooms.eventsAfter(snapshot, after, rebuildStep);
+  const last = events.at(-1)?.nid;
+  const expected = new Map<number, string>();
+  for (const event of events) {
+    const entry = entryOf(snapshot, rooms, event);
+    if (entry === undefined) continue;
+    const { slot, live, depth } = entry.place;
+    expected.set(event.nid, [event.room, slot, live, depth, entry.edit].join());
+  }
+  const stored = new Map<number, string>();
+  for (const { nid, room, slot, live, depth, edit } of snapshot.all(
+    selectRows,
+    after,
+    last ?? Number.MAX_SAFE_INTEGER,
+  )) {
+    stored.set(nid, [room, slot, live, depth, edit].join());
+  }
+  const differing = [...new Set([...expected.keys(), ...stored.keys()])].filter(
+    (nid) => expected.get(nid) !== stored.get(nid),
+  );
+  return { lines: differing.map((nid) => `search: event ${nid} is not indexed as it should be`), last };
 }
