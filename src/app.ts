@@ -28,6 +28,7 @@ export async function startApp(config: Config): Promise<App> {
     await modules.users.memberEvents.resume();
     // What there is to catch up is little, but for the first start after an import or an update: that nobody waits for.
     await Promise.race([startConsumers(modules), systemClock.sleep(consumersMs)]);
+    await modules.appservices.start();
     runTasks(modules, lifecycle);
     modules.push.delivery.start();
     const http = await listen(modules, lifecycle);
@@ -70,7 +71,7 @@ function runTasks(modules: Modules, lifecycle: Lifecycle): void {
 
 async function listen(modules: Modules, lifecycle: Lifecycle): Promise<{ readonly urls: readonly string[] }> {
   const { config, db, metrics, clock, log, limiter } = modules;
-  const { authenticator } = modules.users;
+  const { authenticator } = modules.appservices;
   const servers = modules.federation.authenticator;
   const routes = allRoutes(modules);
   const sockets = allSockets(modules);

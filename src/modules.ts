@@ -5,6 +5,7 @@
 import { mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { createAdminTasks, type AdminTasks } from './admin/index.ts';
+import { createAppservices, loadServices, type Appservices } from './appservice/index.ts';
 import { Bus, LaggingConsumer } from './bus/index.ts';
 import { mailOptions, publicBaseUrl, type Config } from './config/index.ts';
 import { createFedClient, loadSigningKey, missingFile, type FedClient } from './fedclient/index.ts';
@@ -43,6 +44,7 @@ export interface Modules {
   readonly notices: ServerNotices;
   readonly sync: SyncApi;
   readonly adminTasks: AdminTasks;
+  readonly appservices: Appservices;
   /** Keeps the index of the user directory. */
   readonly directoryIndex: LaggingConsumer;
   /** What follows the log at its own pace. */
@@ -57,6 +59,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   const folder = resolve(config.dataDir);
   mkdirSync(folder, { recursive: true });
   const serverName = config.serverName as ServerName;
+  const services = loadServices(config.appservices, serverName);
   const loop = lifecycle.use('loop watch', new LoopWatch(log));
   const metrics = new Metrics(loop);
   const db = openDb(folder, config, log);
@@ -72,7 +75,10 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   );
   metrics.add(federation.measures);
   const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
-  const users = createUserApi({ db, bus, rooms, config, serverName, signingKey, clock });
+  const users = createUserApi({
+    ...{ db, bus, rooms, config, serverName, signingKey, clock },
+    isReserved: (userId) => services.reservesUser(userId),
+  });
   lifecycle.onStop('accounts', () => users.close());
   const media = lifecycle.use(
     'media',
@@ -95,6 +101,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     serverName,
     defaultVersion: config.rooms.defaultVersion,
     clock,
+    aliasRule: (alias, serviceId, making) => services.checkAlias(alias, serviceId, making),
   });
   users.accounts.reserve(noticeSender(config.serverNotices, serverName));
   const notices = new ServerNotices({ ...users, rooms, perform, serverName, config: config.serverNotices });
@@ -110,13 +117,17 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   metrics.add(users.authenticator.measures);
   metrics.add(sync.measures);
   metrics.add([cacheMeasure('push', 'entries', () => ({ counts: push.counts.cached }))]);
+  const appservices = lifecycle.use(
+    'app services',
+    createAppservices({ registry: services, db, bus, rooms, users, serverName, aliases: perform.aliases, clock, log }),
+  );
   const limiter = new RateLimiter(config.rateLimits, clock);
   const adminTasks = createAdminTasks({ db, bus, rooms, perform, accounts: users.accounts, clock, log });
   lifecycle.onStop('tasks of administrators', () => adminTasks.stop());
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
     ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, rooms },
-    ...{ users, media, push, mailer, perform, notices, sync, adminTasks, directoryIndex, consumers },
+    ...{ users, media, push, mailer, perform, notices, sync, appservices, adminTasks, directoryIndex, consumers },
   };
 }
 

@@ -2,6 +2,7 @@
 import { adminRoutes } from './admin/index.ts';
 import { accountRoutes } from './clientapi/routes/account.ts';
 import { accountDataRoutes } from './clientapi/routes/account-data.ts';
+import { appserviceRoutes } from './clientapi/routes/appservice.ts';
 import { authFallbackRoutes } from './clientapi/routes/auth-fallback.ts';
 import { capabilityRoutes } from './clientapi/routes/capabilities.ts';
 import { contextRoutes } from './clientapi/routes/context.ts';
@@ -55,7 +56,8 @@ import type { UserId } from './matrix/ids.ts';
 import { version } from './util/version.ts';
 
 export function allRoutes(modules: Modules): Route[] {
-  const { config, limiter, db, rooms, perform, media, push, sync, users, clock, serverName } = modules;
+  const { config, limiter, db, rooms, perform, media, push, sync, users, appservices, clock, serverName } = modules;
+  const { registry: services, queries } = appservices;
   const ignoredUsers = (snapshot: Snapshot, user: UserId): ReadonlySet<string> =>
     users.accountData.ignoredUsers(snapshot, user);
   return [
@@ -63,8 +65,8 @@ export function allRoutes(modules: Modules): Route[] {
     ...wellKnownRoutes({ config }),
     ...keyServerRoutes({ ...modules.federation, version, clock }),
     ...capabilityRoutes({ defaultRoomVersion: config.rooms.defaultVersion, sendsMail: users.validations.isPossible }),
-    ...registerRoutes({ db, serverName, ...users }),
-    ...sessionRoutes({ db, limiter, serverName, ...users }),
+    ...registerRoutes({ db, serverName, services, ...users }),
+    ...sessionRoutes({ db, limiter, serverName, services, ...users }),
     ...accountRoutes({ db, ...users }),
     ...authFallbackRoutes(users),
     ...threepidRoutes({ db, ...users }),
@@ -77,19 +79,20 @@ export function allRoutes(modules: Modules): Route[] {
     ...dehydratedRoutes({ db, ...users }),
     ...toDeviceRoutes({ db, ...users }),
     ...accountDataRoutes({ db, push, ...users }),
-    ...profileRoutes({ db, ...users }),
+    ...profileRoutes({ db, queries, ...users }),
     ...filterRoutes({ db, ...users }),
     ...presenceRoutes({ db, rooms, ...users }),
     ...typingRoutes({ db, rooms, ...users }),
     ...receiptRoutes({ db, rooms, ...users }),
-    ...roomCreateRoutes({ db, rooms, perform, ...users }),
+    ...roomCreateRoutes({ db, rooms, perform, queries, ...users }),
     ...roomUpgradeRoutes({ db, rooms, perform, ...users }),
-    ...roomSendRoutes({ db, rooms, perform }),
+    ...roomSendRoutes({ db, rooms, perform, queries }),
     ...roomStateRoutes({ db, rooms, clock, ignoredUsers }),
     ...readingRoutes(modules),
-    ...membershipRoutes({ db, rooms, perform, ...users }),
-    ...directoryAliasRoutes({ db, rooms, perform, serverName }),
+    ...membershipRoutes({ db, rooms, perform, queries, ...users }),
+    ...directoryAliasRoutes({ db, rooms, perform, serverName, queries }),
     ...discoveryRoutes(modules),
+    ...appserviceRoutes({ db, rooms, appservices }),
     ...mediaRoutes({ media }),
     ...pushRuleRoutes({ db, push }),
     ...pusherRoutes({ db, push, clock }),
@@ -134,16 +137,19 @@ function administratorRoutes(modules: Modules): Route[] {
 }
 
 /** How users find rooms, each other, and help. */
-function discoveryRoutes({ config, db, rooms, perform, users, directoryIndex, serverName, clock }: Modules): Route[] {
+function discoveryRoutes(modules: Modules): Route[] {
+  const { config, db, rooms, perform, users, appservices, directoryIndex, serverName, clock } = modules;
+  const { directory: networkRooms, networks } = appservices;
+  const isListOpen = config.rooms.publicListWithoutToken;
   return [
-    ...roomDiscoveryRoutes({ db, rooms, perform, serverName, isListOpen: config.rooms.publicListWithoutToken }),
+    ...roomDiscoveryRoutes({ db, rooms, perform, serverName, isListOpen, networkRooms }),
     ...userDirectoryRoutes({ db, directory: users.directory, directoryIndex }),
     ...mutualRoomsRoutes({ db, rooms }),
     ...reportRoutes({ db, rooms, ...users }),
     ...openIdRoutes({ db, serverName, ...users }),
     ...openIdUserInfoRoutes({ db, ...users }),
     ...voipRoutes({ turn: config.turn, clock }),
-    ...thirdPartyRoutes(),
+    ...thirdPartyRoutes(networks),
   ];
 }
 

@@ -250,6 +250,12 @@ export const schema = {
       default: false,
     }),
   }),
+  appservices: list(text({ doc: '', accepts: 'the path of a registration file' }), {
+    doc:
+      'Registration files of application services (bridges, bots) in the standard YAML form. Relative paths count from ' +
+      'the working directory. Their addresses may be private ones.',
+    default: [],
+  }),
   sync: section('The sync endpoint.', {
     linear_max_entries: integer({
       doc:

@@ -62,6 +62,9 @@ export class Admission {
     request: IncomingMessage,
     address: string,
   ): Promise<Requester | undefined> {
+    if (demands.auth === 'none' && token !== undefined && this.#authenticator.isService?.(token) === true) {
+      return undefined;
+    }
     const requester = await this.#requester(demands, token, query, request, address);
     this.#limiter.demandFor(demands.rate, requester, address);
     return requester;

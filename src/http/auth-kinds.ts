@@ -21,6 +21,8 @@ export interface AuthRequest {
 export interface Authenticator {
   /** @throws MatrixError M_UNKNOWN_TOKEN, M_USER_LOCKED, M_USER_DEACTIVATED … */
   authenticate(token: string, request: AuthRequest): Requester | Promise<Requester>;
+  /** The token is an application service's own: what anyone may ask is not limited by its address. */
+  isService?(token: string): boolean;
 }
 
 /** A request of another server, as its signature covers it. */

@@ -153,7 +153,7 @@ export class Kernel {
     const { request, response, address } = exchange;
     const isServer = route.auth === 'server';
     const server = isServer ? await this.#fromServer(route, request, address) : undefined;
-    const accessToken = route.auth === 'none' || isServer ? undefined : accessTokenOf(request, query);
+    const accessToken = isServer ? undefined : accessTokenOf(request, query);
     const requester = isServer
       ? undefined
       : await this.#options.admission.admit(route, accessToken, query, request, address);

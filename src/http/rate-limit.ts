@@ -80,13 +80,13 @@ export class RateLimiter {
   }
 
   /**
-   * The limit of a request: who has a token is limited by account, everyone else by address. Administrators and
-   * application services are not limited. @throws MatrixError M_LIMIT_EXCEEDED
+   * The limit of a request: who has a token is limited by account, everyone else by address. Administrators are not
+   * limited, nor application services that need not be. @throws MatrixError M_LIMIT_EXCEEDED
    */
   demandFor(rate: RateClass, requester: Requester | undefined, address: string): void {
     if (rate === 'none' || !this.#limits.enabled) return;
     if (requester === undefined) return this.demand(rate, `address:${limitedAddress(address)}`);
-    if (requester.isAdmin || requester.appserviceId !== undefined) return;
+    if (requester.isAdmin || requester.isUnlimited === true) return;
     this.demand(rate, `user:${requester.userId}`);
   }
 

@@ -18,7 +18,10 @@ export interface Requester {
   readonly isAdmin: boolean;
   /** Sends and changes are refused with M_USER_SUSPENDED where the specification lists it. */
   readonly isSuspended: boolean;
+  /** The application service that asks with its own token, for a user of its namespaces. */
   readonly appserviceId: string | undefined;
+  /** No rate limits apply. */
+  readonly isUnlimited?: boolean;
 }
 
 /** Which listeners serve a row (`listeners[].resources`). */

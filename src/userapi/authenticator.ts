@@ -47,7 +47,7 @@ export class TokenAuthenticator {
   /** @throws M_UNKNOWN_TOKEN (softly when it has expired), M_USER_LOCKED */
   authenticate(token: string, request: TokenRequest): Requester {
     const found = this.#tokens.find(this.#db, token);
-    const account = found === undefined ? undefined : this.#account(found.userId);
+    const account = found === undefined ? undefined : this.account(found.userId);
     if (found === undefined || account === undefined || account.deactivated) throw matrixError.unknownToken();
     if (account.locked && !request.whileLocked) throw matrixError.userLocked();
     const expired = found.expiresAt !== undefined && found.expiresAt <= this.#clock.now();
@@ -69,7 +69,8 @@ export class TokenAuthenticator {
     };
   }
 
-  #account(userId: UserId): Account | undefined {
+  /** An account, remembered until one changes. */
+  account(userId: UserId): Account | undefined {
     const known = this.#known.get(userId);
     if (known !== undefined) return known;
     const account = this.#db.read((snapshot) => this.#accounts.get(snapshot, userId));

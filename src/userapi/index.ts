@@ -3,7 +3,7 @@ import type { Bus } from '../bus/index.ts';
 import { mailOptions, publicBaseUrl, type Config } from '../config/index.ts';
 import type { SigningKey } from '../fedclient/index.ts';
 import { deleteTransactions } from '../http/index.ts';
-import { localpartOf, type ServerName } from '../matrix/ids.ts';
+import { localpartOf, type ServerName, type UserId } from '../matrix/ids.ts';
 import type { RoomReader, RoomWriter } from '../roomserver/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
@@ -45,6 +45,7 @@ import { Uia } from './uia.ts';
 export type { AccountData } from './account-data.ts';
 export { accountOrders, listAccounts, type ListedAccount } from './account-list.ts';
 export type { Account, Accounts } from './accounts.ts';
+export type { TokenAuthenticator } from './authenticator.ts';
 export { casUser, mappedLocalpart, ticketPath, type Cas, type SsoPurpose } from './cas.ts';
 export { keyUsages, type CrossSigning, type KeyUpload } from './cross-signing.ts';
 export { deactivate } from './deactivation.ts';
@@ -130,10 +131,13 @@ export interface UserApiParts {
   /** Signs requests to identity servers. */
   readonly signingKey: SigningKey;
   readonly clock: Clock;
+  /** The user id is kept for an application service. */
+  readonly isReserved?: (userId: UserId) => boolean;
 }
 
 /** Builds the module and adds its projections to the bus; `memberEvents.resume()` takes up what a crash left undone. */
-export function createUserApi({ db, bus, rooms, config, serverName, signingKey, clock }: UserApiParts): UserApi {
+export function createUserApi(parts: UserApiParts): UserApi {
+  const { db, bus, rooms, config, serverName, signingKey, clock, isReserved } = parts;
   const accounts = new Accounts(bus, serverName, clock);
   const passwords = new Passwords(config.passwords);
   const tokens = new Tokens(clock, config.sessions.accessTokenLifetime);
@@ -154,7 +158,7 @@ export function createUserApi({ db, bus, rooms, config, serverName, signingKey, 
   const uia = new Uia(clock, stages, ownerFlows(db, accounts, cas !== undefined));
   const registration = new Registration({
     ...{ db, clock, config: config.registration, accounts, passwords },
-    ...{ tokens: registrationTokens, sessions, uia, recaptcha, validations, threepids },
+    ...{ tokens: registrationTokens, sessions, uia, recaptcha, validations, threepids, isReserved },
   });
 
   const accountData = new AccountData(bus);

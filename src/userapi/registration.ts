@@ -46,6 +46,8 @@ export interface RegistrationParts {
   readonly tokens: RegistrationTokens;
   readonly sessions: Sessions;
   readonly uia: Uia;
+  /** The user id is kept for an application service. */
+  readonly isReserved?: ((userId: UserId) => boolean) | undefined;
 }
 
 const insertTerms = sql<[userId: string, document: string, version: string, now: number]>(
@@ -60,8 +62,16 @@ export class Registration {
     this.#parts = parts;
   }
 
-  /** @throws M_INVALID_USERNAME, M_USER_IN_USE */
+  /** Whether anyone may take the name. @throws M_INVALID_USERNAME, M_USER_IN_USE, M_EXCLUSIVE */
   checkAvailable(username: string): UserId {
+    if (this.#parts.isReserved?.(this.#parts.accounts.idForRegistration(username)) === true) {
+      throw matrixError.exclusive('The user name is reserved by an application service');
+    }
+    return this.#freeId(username);
+  }
+
+  /** @throws M_INVALID_USERNAME, M_USER_IN_USE */
+  #freeId(username: string): UserId {
     const { db, accounts } = this.#parts;
     const userId = accounts.idForRegistration(username);
     if (db.read((snapshot) => accounts.get(snapshot, userId)) !== undefined) throw matrixError.userInUse();
@@ -71,7 +81,7 @@ export class Registration {
   /**
    * Registers a user once the demanded stages are complete; `read` takes the wish from the completed body.
    * @returns the session, or the 401 that says what is missing
-   * @throws M_FORBIDDEN when registration is closed, M_INVALID_USERNAME, M_USER_IN_USE
+   * @throws M_FORBIDDEN when registration is closed, M_INVALID_USERNAME, M_USER_IN_USE, M_EXCLUSIVE
    */
   register(body: JsonObject, read: (body: JsonObject) => RegistrationWish): Promise<unknown> {
     const { config, recaptcha, uia } = this.#parts;
@@ -106,8 +116,7 @@ export class Registration {
   /** Makes an account for the operator; `also` runs in the same transaction. @throws M_INVALID_USERNAME, M_USER_IN_USE */
   async registerByOperator(wish: OperatorWish, also?: AccountListener): Promise<Session | { userId: UserId }> {
     const { db, accounts, passwords, sessions } = this.#parts;
-    const userId =
-      wish.username === undefined ? accounts.idForRegistration(undefined) : this.checkAvailable(wish.username);
+    const userId = wish.username === undefined ? accounts.idForRegistration(undefined) : this.#freeId(wish.username);
     const passwordHash = await passwords.hash(checkedPassword(wish.password));
     return db.write((tx) => {
       accounts.create(tx, { userId, passwordHash, isAdmin: wish.isAdmin ?? false, userType: wish.userType });
@@ -127,11 +136,36 @@ export class Registration {
     return account.userId;
   }
 
-  /** Makes the account of a user whom single sign-on has shown, if there is none yet; it has no password. */
+  /**
+   * Registers a user without a password for an application service that `owns` the user id.
+   * @throws M_INVALID_USERNAME, M_USER_IN_USE, M_EXCLUSIVE for a user outside its namespaces
+   */
+  async registerForService(
+    wish: RegistrationWish,
+    owns: (userId: UserId) => boolean,
+  ): Promise<Session | { userId: UserId }> {
+    const { db, accounts, sessions } = this.#parts;
+    if (wish.username === undefined) throw matrixError.missingParam('Missing: username');
+    if (!owns(accounts.idForRegistration(wish.username))) {
+      throw matrixError.exclusive('The user name is outside your namespaces');
+    }
+    const userId = this.#freeId(wish.username);
+    return db.write((tx) => {
+      accounts.create(tx, { userId });
+      return wish.inhibitLogin === true ? { userId } : sessions.open(tx, userId, wish);
+    });
+  }
+
+  /**
+   * Makes the account of a user whom single sign-on has shown, if there is none yet; it has no password.
+   * @throws M_EXCLUSIVE for a name that is kept for an application service
+   */
   async ensureUser(userId: UserId): Promise<void> {
-    const { db, accounts } = this.#parts;
+    const { db, accounts, isReserved } = this.#parts;
     await db.write((tx) => {
-      if (accounts.get(tx, userId) === undefined) accounts.create(tx, { userId });
+      if (accounts.get(tx, userId) !== undefined) return;
+      if (isReserved?.(userId) === true) throw matrixError.exclusive();
+      accounts.create(tx, { userId });
     });
   }
 

@@ -117,6 +117,17 @@ export class Sessions {
     });
   }
 
+  /**
+   * Logs in for an application service that `owns` the user.
+   * @throws M_EXCLUSIVE for a user outside its namespaces, M_FORBIDDEN, M_USER_LOCKED
+   */
+  async loginForService(user: string, owns: (userId: string) => boolean, wish: SessionWish): Promise<Session> {
+    const account = this.#db.read((snapshot) => this.#accounts.find(snapshot, user));
+    if (account === undefined) throw matrixError.forbidden('There is no such user');
+    if (!owns(account.userId)) throw matrixError.exclusive('The user is outside your namespaces');
+    return this.#db.write((tx) => this.#login(tx, account.userId, wish));
+  }
+
   /** A token with which a client can log in once as this user, within `lifetime` ms. */
   issueLoginToken(userId: UserId, lifetime = loginTokenLifetime): Promise<string> {
     const token = newToken('nlt');

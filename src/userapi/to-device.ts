@@ -36,6 +36,9 @@ const selectReceived = sql<[userId: string, deviceId: string, since: number], { 
 const deleteReceived = sql<[userId: string, deviceId: string, since: number]>(
   'DELETE FROM userapi_to_device WHERE user_id = ? AND device_id = ? AND position <= ?',
 );
+const deleteOne = sql<[userId: string, deviceId: string, position: number]>(
+  'DELETE FROM userapi_to_device WHERE user_id = ? AND device_id = ? AND position = ?',
+);
 const deleteOfDevice = sql<[userId: string, deviceId: string]>(
   'DELETE FROM userapi_to_device WHERE user_id = ? AND device_id = ?',
 );
@@ -89,6 +92,11 @@ export class ToDevice {
     limit: number,
   ): WaitingMessage[] {
     return snapshot.all(selectMessages, userId, deviceId, since, upTo, limit);
+  }
+
+  /** Takes one message out of the queue: it goes to its device by other ways. */
+  take(tx: Tx, userId: UserId, deviceId: string, position: Position): void {
+    tx.run(deleteOne, userId, deviceId, position);
   }
 
   /** Moves all rows behind `last` to fresh Positions, in order, so that a `next_batch` below them leaves them waiting. */

@@ -94,6 +94,8 @@ export class Uia {
    */
   async guard(request: UiaRequest, operation: (granted: Granted) => Promise<unknown>): Promise<unknown> {
     const { auth, ...rest } = request.body;
+    // The token of an application service is all that there is to show (A-S API §Device management, §Cross-signing).
+    if (request.requester?.appserviceId !== undefined) return operation({ body: rest, facts: {} });
     const session = this.#session(request, isJsonObject(auth) ? auth : undefined, rest);
     if (isJsonObject(auth)) {
       const failure = await this.#attempt(request, session, auth);

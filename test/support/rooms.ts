@@ -149,7 +149,10 @@ export async function startRoomServer(): Promise<RoomServer> {
     accounts.ignored.get(user) ?? new Set();
   const profiles = new Profiles(bus);
   const identity = new IdentityServers(testConfig().identity, serverName, testKey);
-  const parts = { db, rooms, perform, serverName, clock, ignoredUsers, profiles, identity };
+  // Without application services there is nobody to ask.
+  const nobody = (): Promise<void> => Promise.resolve();
+  const queries = { user: nobody, invited: nobody, alias: nobody };
+  const parts = { db, rooms, perform, serverName, clock, ignoredUsers, profiles, identity, queries };
   const routes = [
     ...roomCreateRoutes(parts),
     ...roomUpgradeRoutes(parts),

@@ -1,6 +1,6 @@
 /** Devices (C-S API v1.19 §Device Management). */
 import * as v from 'valibot';
-import { route, type Route } from '../../http/index.ts';
+import { Reply, route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import type { JsonObject } from '../../matrix/json.ts';
 import type { Database } from '../../storage/index.ts';
@@ -55,8 +55,10 @@ export function deviceRoutes({ db, devices, uia }: DeviceRouteParts): Route[] {
       auth: 'guest',
       rate: 'none',
       body: v.object({ display_name: maybe(v.string()) }),
-      handle: ({ requester: { userId }, params: { deviceId }, body: { display_name: name } }) =>
+      handle: ({ requester: { userId, appserviceId }, params: { deviceId }, body: { display_name: name } }) =>
         db.write((tx) => {
+          // A-S API §Creating devices: an unknown one is made.
+          if (appserviceId !== undefined && devices.create(tx, userId, deviceId, name)) return new Reply(201, {});
           const found =
             name === undefined
               ? devices.get(tx, userId, deviceId) !== undefined

@@ -1,5 +1,6 @@
 /** Room aliases and the visibility of a room in the published directory (C-S API v1.19 §Room aliases, §Published room directory). */
 import * as v from 'valibot';
+import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseRoomAlias } from '../../matrix/ids.ts';
@@ -11,6 +12,8 @@ export interface DirectoryAliasRouteParts {
   readonly rooms: RoomCore;
   readonly perform: Perform;
   readonly serverName: string;
+  /** Application services, which may know an alias that is not known here. */
+  readonly queries: UnknownNames;
 }
 
 const aliasPath = '/_matrix/client/v3/directory/room/:roomAlias';
@@ -30,14 +33,15 @@ function knownRoom(snapshot: Snapshot, rooms: RoomCore, roomId: string): Room {
   return room;
 }
 
-const resolveRoute = ({ db, rooms, perform, serverName }: DirectoryAliasRouteParts): Route =>
+const resolveRoute = ({ db, rooms, perform, serverName, queries }: DirectoryAliasRouteParts): Route =>
   route({
     method: 'GET',
     path: aliasPath,
     auth: 'none',
     rate: 'read',
-    handle: ({ params: { roomAlias }, shown }) => {
+    handle: async ({ params: { roomAlias }, shown }) => {
       if (parseRoomAlias(roomAlias) === undefined) throw matrixError.invalidParam('The room alias is not valid');
+      await queries.alias(roomAlias);
       shown.key(`alias:${roomAlias}`);
       return db.read((snapshot) => {
         const nid = perform.aliases.roomOf(snapshot, roomAlias);

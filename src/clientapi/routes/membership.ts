@@ -1,5 +1,6 @@
 /** Membership (C-S API v1.19 §Room membership): join, knock, invite, leave, kick, ban, unban, forget, joined rooms. */
 import * as v from 'valibot';
+import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseRoomId, parseUserId, type UserId } from '../../matrix/ids.ts';
@@ -10,7 +11,10 @@ import { invite3pid, inviteByThreepid, type EmailInviteParts } from './email-inv
 import { readBody } from './body.ts';
 import { jsonObject, optionalText, senderOf } from './room-sender.ts';
 
-export type MembershipRouteParts = EmailInviteParts;
+export interface MembershipRouteParts extends EmailInviteParts {
+  /** Application services, which may know users and aliases that are not known here. */
+  readonly queries: UnknownNames;
+}
 
 const root = '/_matrix/client/v3';
 const base = `${root}/rooms/:roomId`;
@@ -72,13 +76,14 @@ function joinRoutes(parts: MembershipRouteParts): Route[] {
       rate: 'join',
       refuseSuspended: true,
       body: joinBody,
-      handle: ({ requester: { userId: user, isGuest }, params, body }) => {
+      handle: async ({ requester: { userId: user, isGuest }, params, body }) => {
         const isAlias = params.roomId.startsWith('#');
         if (isAlias && path === byId.path) throw matrixError.invalidParam('Not a room id');
         if (isAlias && isGuest) throw matrixError.guestAccessForbidden();
         const { reason, third_party_signed: signed, ...rest } = body;
         const thirdPartySigned = parseSigned(signed, user);
         const content = Object.keys(rest).length > 0 ? (rest as JsonObject) : undefined;
+        await parts.queries.alias(params.roomId);
         return db.write((tx) => {
           const room = resolveRoom(tx, parts, params.roomId);
           perform.joining.join(tx, { room, user, isGuest, reason: reason ?? undefined, content, thirdPartySigned });
@@ -97,12 +102,14 @@ const knockRoute = (parts: MembershipRouteParts): Route =>
     rate: 'join',
     refuseSuspended: true,
     body: reasonBody,
-    handle: ({ requester, params, body }) =>
-      parts.db.write((tx) => {
+    handle: async ({ requester, params, body }) => {
+      await parts.queries.alias(params.roomIdOrAlias);
+      return parts.db.write((tx) => {
         const room = resolveRoom(tx, parts, params.roomIdOrAlias);
         parts.perform.memberships.knock(tx, { room, sender: requester.userId, reason: body.reason ?? undefined });
         return { room_id: room.roomId };
-      }),
+      });
+    },
   });
 
 const inviteRoute = (parts: MembershipRouteParts): Route =>
@@ -114,7 +121,7 @@ const inviteRoute = (parts: MembershipRouteParts): Route =>
     refuseSuspended: true,
     body: jsonObject,
     handle: async ({ requester, params, body }) => {
-      const { db, rooms, perform } = parts;
+      const { db, rooms, perform, queries } = parts;
       if (body.user_id === undefined && (body.medium !== undefined || body.address !== undefined)) {
         const { reason } = readBody(reasonBody, body);
         const invite = readBody(invite3pid, body);
@@ -123,6 +130,7 @@ const inviteRoute = (parts: MembershipRouteParts): Route =>
       }
       const { user_id: user, reason } = readBody(inviteBody, body);
       const target = parseTarget(user);
+      await queries.invited([target]);
       await db.write((tx) => {
         const room = findRoom(tx, rooms, params.roomId);
         perform.memberships.invite(tx, { room, sender: requester.userId, target, reason: reason ?? undefined });

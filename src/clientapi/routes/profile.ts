@@ -1,4 +1,5 @@
 /** Profiles (C-S API v1.19 §Profiles), with the unstable name of custom fields (MSC4133). */
+import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type Requester, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseUserId, type UserId } from '../../matrix/ids.ts';
@@ -9,6 +10,8 @@ import { jsonObject } from './body.ts';
 
 export type ProfileRouteParts = Pick<UserApi, 'accounts' | 'profiles' | 'memberEvents' | 'presence'> & {
   readonly db: Database;
+  /** Application services, which may know a user that is not known here. */
+  readonly queries: UnknownNames;
 };
 
 const profile = '/_matrix/client/v3/profile/:userId';
@@ -25,10 +28,11 @@ function ownerOf(requester: Requester, userId: string, field: string): UserId {
 }
 
 export function profileRoutes(parts: ProfileRouteParts): Route[] {
-  const { db, accounts, profiles } = parts;
-  const known = (userId: string): UserId => {
+  const { db, accounts, profiles, queries } = parts;
+  const known = async (userId: string): Promise<UserId> => {
     const parsed = parseUserId(userId);
     if (parsed === undefined) throw matrixError.invalidParam('This is no user id');
+    await queries.user(parsed);
     const account = db.read((snapshot) => accounts.get(snapshot, parsed));
     if (account === undefined || account.deactivated) throw matrixError.notFound('There is no such user');
     return parsed;
@@ -40,8 +44,8 @@ export function profileRoutes(parts: ProfileRouteParts): Route[] {
       aliases: [unstable],
       auth: 'none',
       rate: 'read',
-      handle: ({ params, shown }) => {
-        const userId = known(params.userId);
+      handle: async ({ params, shown }) => {
+        const userId = await known(params.userId);
         shown.key(`user:${userId}`);
         return db.read((snapshot) => profiles.get(snapshot, userId));
       },
@@ -52,9 +56,9 @@ export function profileRoutes(parts: ProfileRouteParts): Route[] {
       aliases: [`${unstable}/:keyName`],
       auth: 'none',
       rate: 'read',
-      handle: ({ params: { userId: user, keyName }, shown }) => {
+      handle: async ({ params: { userId: user, keyName }, shown }) => {
         checkFieldName(keyName);
-        const userId = known(user);
+        const userId = await known(user);
         shown.key(`user:${userId}`);
         const value = db.read((snapshot) => profiles.field(snapshot, userId, keyName));
         if (value !== undefined) return { [keyName]: value };

@@ -1,5 +1,6 @@
 /** Registration (C-S API v1.19 §Account registration, §Token-authenticated registration). */
 import * as v from 'valibot';
+import type { ServiceRegistry } from '../../appservice/index.ts';
 import { route, type Route } from '../../http/index.ts';
 import { parseDeviceId } from '../../matrix/ids.ts';
 import { matrixError } from '../../matrix/errors.ts';
@@ -14,6 +15,8 @@ export interface RegisterRouteParts {
   readonly serverName: string;
   readonly registration: Registration;
   readonly registrationTokens: RegistrationTokens;
+  /** The application services, which register without any stage. */
+  readonly services: ServiceRegistry;
 }
 
 const v3 = '/_matrix/client/v3';
@@ -42,7 +45,8 @@ function readWish(body: JsonObject): RegistrationWish {
   };
 }
 
-export function registerRoutes({ db, serverName, registration, registrationTokens }: RegisterRouteParts): Route[] {
+export function registerRoutes(parts: RegisterRouteParts): Route[] {
+  const { db, serverName, registration, registrationTokens } = parts;
   return [
     route({
       method: 'POST',
@@ -51,7 +55,8 @@ export function registerRoutes({ db, serverName, registration, registrationToken
       rate: 'register',
       query: v.object({ kind: v.optional(v.picklist(['user', 'guest']), 'user') }),
       body: jsonObject,
-      handle: async ({ query, body }) => {
+      handle: async ({ query, body, accessToken }) => {
+        if (body.type === 'm.login.application_service') return registerForService(parts, body, accessToken);
         const result =
           query.kind === 'guest'
             ? await registration.registerGuest(readWish(body).displayName)
@@ -80,6 +85,20 @@ export function registerRoutes({ db, serverName, registration, registrationToken
       handle: ({ query }) => ({ valid: db.read((snapshot) => registrationTokens.isValid(snapshot, query.token)) }),
     }),
   ];
+}
+
+/** A-S API §Server admin style permissions. @throws M_MISSING_TOKEN, M_UNKNOWN_TOKEN, M_EXCLUSIVE, M_USER_IN_USE */
+async function registerForService(
+  { registration, services, serverName }: RegisterRouteParts,
+  body: JsonObject,
+  token: string | undefined,
+): Promise<unknown> {
+  const service = services.demand(token);
+  const wished = readWish(body);
+  // Services of before the specification call it `user`.
+  const username = wished.username ?? (typeof body.user === 'string' ? body.user : undefined);
+  const owns = (userId: string): boolean => services.ownsUser(service, userId);
+  return registrationBody(await registration.registerForService({ ...wished, username }, owns), serverName);
 }
 
 /** The reply to a registration: with tokens, without (`inhibit_login`), or the challenge as it is. */

@@ -1,5 +1,6 @@
 /** Finding rooms: the published directory, summaries of rooms, the trees of spaces (C-S API v1.19 §Room discovery, §Spaces). */
 import * as v from 'valibot';
+import type { NetworkDirectory } from '../../appservice/index.ts';
 import { route, type Requester, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseRoomAlias, parseServerName } from '../../matrix/ids.ts';
@@ -24,6 +25,8 @@ export interface RoomDiscoveryParts {
   readonly serverName: string;
   /** Whether the published directory is shown without an access token. */
   readonly isListOpen: boolean;
+  /** The room lists of bridged networks. */
+  readonly networkRooms: NetworkDirectory;
 }
 
 export const roomDiscoveryRoutes = (parts: RoomDiscoveryParts): Route[] => [
@@ -44,7 +47,7 @@ const publicRoomRoutes = (parts: RoomDiscoveryParts): Route[] => [
     query: v.object({ limit: v.optional(wholeNumber), since: token, server }),
     handle: ({ requester, query: { limit, since, server: asked } }) => {
       if (requester === undefined && !parts.isListOpen) throw matrixError.missingToken();
-      return publicRooms(parts, asked, { limit, since, searchTerm: undefined, roomTypes: undefined });
+      return publicRooms(parts, asked, {}, { limit, since, searchTerm: undefined, roomTypes: undefined });
     },
   }),
   route({
@@ -69,10 +72,8 @@ const publicRoomRoutes = (parts: RoomDiscoveryParts): Route[] => [
       if (networks.include_all_networks === true && networks.third_party_instance_id !== undefined) {
         throw matrixError.invalidParam('third_party_instance_id can only be used without include_all_networks');
       }
-      // No bridge has a list of its own here.
-      if (networks.third_party_instance_id !== undefined) return { chunk: [], total_room_count_estimate: 0 };
       const { generic_search_term: searchTerm, room_types: roomTypes } = filter ?? {};
-      return publicRooms(parts, query.server, {
+      return publicRooms(parts, query.server, networks, {
         limit,
         since: since === '' ? undefined : since,
         searchTerm,
@@ -82,16 +83,27 @@ const publicRoomRoutes = (parts: RoomDiscoveryParts): Route[] => [
   }),
 ];
 
+interface WantedLists {
+  readonly include_all_networks?: boolean | undefined;
+  /** The list of this network only, instead of the server's own. */
+  readonly third_party_instance_id?: string | undefined;
+}
+
 function publicRooms(
-  { db, rooms, perform, serverName }: RoomDiscoveryParts,
+  { db, rooms, perform, serverName, networkRooms }: RoomDiscoveryParts,
   asked: string | undefined,
+  { include_all_networks: all = false, third_party_instance_id: instance }: WantedLists,
   request: PublicRoomsRequest,
 ): unknown {
   if (asked !== undefined && asked !== serverName) {
     if (parseServerName(asked) === undefined) throw matrixError.invalidParam('server is not the name of a server');
     throw matrixError.connectionFailed('The directory of that server cannot be read');
   }
-  return db.read((snapshot) => readPublicRooms(snapshot, rooms, perform.aliases.published(snapshot), request));
+  return db.read((snapshot) => {
+    const own = instance === undefined ? perform.aliases.published(snapshot) : [];
+    const bridged = all || instance !== undefined ? networkRooms.rooms(snapshot, instance) : [];
+    return readPublicRooms(snapshot, rooms, [...new Set([...own, ...bridged])], request);
+  });
 }
 
 const hierarchyRoute = ({ db, rooms }: RoomDiscoveryParts): Route =>

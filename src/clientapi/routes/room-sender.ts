@@ -22,7 +22,7 @@ export function senderOf(requester: Requester, transaction?: TransactionRecord, 
   const { userId, deviceId, isGuest, isAdmin, isSuspended, appserviceId } = requester;
   const transactionId = transaction?.id;
   const originServerTs = appserviceId === undefined ? undefined : timestampOf(query.ts);
-  return { userId, deviceId, transactionId, isGuest, isAdmin, isSuspended, originServerTs };
+  return { userId, deviceId, transactionId, isGuest, isAdmin, isSuspended, originServerTs, appserviceId };
 }
 
 function timestampOf(text: string | readonly string[] | undefined): number | undefined {

@@ -1,11 +1,15 @@
 /** Making and upgrading rooms (C-S API v1.19 §Creation, §Room Upgrades). */
 import * as v from 'valibot';
+import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { invite3pid, lookUp, storeInvite, type EmailInviteParts } from './email-invites.ts';
 import { jsonObject, senderOf } from './room-sender.ts';
 
-export type RoomCreateRouteParts = EmailInviteParts;
+export interface RoomCreateRouteParts extends EmailInviteParts {
+  /** Application services, which may know users that are not known here. */
+  readonly queries: UnknownNames;
+}
 
 const createBody = v.object({
   visibility: v.optional(v.picklist(['public', 'private'])),
@@ -34,11 +38,12 @@ export function roomCreateRoutes(parts: RoomCreateRouteParts): Route[] {
       refuseSuspended: true,
       body: createBody,
       handle: async ({ requester, body: { invite_3pid: invites = [], ...body } }) => {
-        const { db, perform } = parts;
+        const { db, perform, queries } = parts;
         const sender = senderOf(requester);
         const found = await Promise.all(invites.map((invite) => lookUp(parts, invite)));
         const known = found.filter((user) => user !== undefined);
         const invite = known.length === 0 ? body.invite : [...(body.invite ?? []), ...known];
+        await queries.invited(invite ?? []);
         const room = await db.write((tx) => perform.creation.create(tx, { ...body, invite }, sender));
         // The identity server wants to know the room.
         for (const [index, stranger] of invites.entries()) {
@@ -55,7 +60,7 @@ const upgradeBody = v.object({
   additional_creators: v.optional(v.array(v.string())),
 });
 
-export function roomUpgradeRoutes({ db, rooms, perform }: RoomCreateRouteParts): Route[] {
+export function roomUpgradeRoutes({ db, rooms, perform }: Omit<RoomCreateRouteParts, 'queries'>): Route[] {
   return [
     route({
       method: 'POST',

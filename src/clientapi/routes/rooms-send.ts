@@ -1,4 +1,5 @@
 /** Sending events (C-S API v1.19 §Sending events to a room, §Redactions). */
+import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type RequestContext, type Route } from '../../http/index.ts';
 import { findRoom, type Perform, type RoomCore } from '../../roomserver/index.ts';
 import type { Database } from '../../storage/index.ts';
@@ -9,6 +10,8 @@ export interface RoomSendRouteParts {
   readonly db: Database;
   readonly rooms: RoomCore;
   readonly perform: Perform;
+  /** Application services, which may know users that are not known here. */
+  readonly queries: UnknownNames;
 }
 
 type Target = Readonly<Record<'roomId' | 'eventType', string>>;
@@ -48,7 +51,7 @@ const sendRoutes = ({ db, rooms, perform }: RoomSendRouteParts): Route[] => {
   ];
 };
 
-const stateRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
+const stateRoute = ({ db, rooms, perform, queries }: RoomSendRouteParts): Route =>
   route({
     method: 'PUT',
     path: `${base}/state/:eventType/:stateKey`,
@@ -58,10 +61,11 @@ const stateRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
     rate: 'message',
     maxBody,
     body: jsonObject,
-    handle: ({ requester, params, query, body }) => {
+    handle: async ({ requester, params, query, body }) => {
       refuseDelay(query);
       const sender = senderOf(requester, undefined, query);
       const wish = { type: params.eventType, stateKey: params.stateKey, content: body };
+      if (wish.type === 'm.room.member' && body.membership === 'invite') await queries.invited([wish.stateKey]);
       return db.write((tx) => {
         const room = findRoom(tx, rooms, params.roomId);
         return { event_id: perform.sending.state(tx, room, wish, sender).eventId };

@@ -1,5 +1,6 @@
 /** Logging in and out, refreshing, who am I (C-S API v1.19 §Login, §Refreshing access tokens, §Current account information). */
 import * as v from 'valibot';
+import type { ServiceRegistry } from '../../appservice/index.ts';
 import { route, type RateLimiter, type Route } from '../../http/index.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import type { JsonObject } from '../../matrix/json.ts';
@@ -24,6 +25,8 @@ export interface SessionRouteParts {
   readonly devices: Devices;
   readonly uia: Uia;
   readonly cas: Cas | undefined;
+  /** The application services, which log their users in without a password. */
+  readonly services: ServiceRegistry;
 }
 
 const v3 = '/_matrix/client/v3';
@@ -62,7 +65,12 @@ export function sessionRoutes(parts: SessionRouteParts): Route[] {
       auth: 'none',
       rate: 'read',
       handle: () => ({
-        flows: [{ type: 'm.login.password' }, { type: 'm.login.token', get_login_token: true }, ...signOn],
+        flows: [
+          { type: 'm.login.password' },
+          { type: 'm.login.token', get_login_token: true },
+          { type: 'm.login.application_service' },
+          ...signOn,
+        ],
       }),
     }),
     route({
@@ -71,7 +79,7 @@ export function sessionRoutes(parts: SessionRouteParts): Route[] {
       auth: 'none',
       rate: 'login',
       body: jsonObject,
-      handle: async ({ body }) => sessionBody(await logIn(parts, body), serverName),
+      handle: async ({ body, accessToken }) => sessionBody(await logIn(parts, body, accessToken), serverName),
     }),
     route({
       method: 'POST',
@@ -130,8 +138,12 @@ export function sessionRoutes(parts: SessionRouteParts): Route[] {
   ];
 }
 
-/** @throws M_UNKNOWN for a type that is not served, M_FORBIDDEN, M_LIMIT_EXCEEDED */
-async function logIn({ sessions, limiter }: SessionRouteParts, body: JsonObject): Promise<Session> {
+/** @throws M_UNKNOWN for a type that is not served, M_FORBIDDEN, M_LIMIT_EXCEEDED, M_EXCLUSIVE, M_MISSING_TOKEN */
+async function logIn(
+  { sessions, limiter, services }: SessionRouteParts,
+  body: JsonObject,
+  accessToken: string | undefined,
+): Promise<Session> {
   const { type, password, token, ...wish } = readBody(login, body);
   const session = {
     deviceId: wish.device_id,
@@ -151,6 +163,12 @@ async function logIn({ sessions, limiter }: SessionRouteParts, body: JsonObject)
     case 'm.login.token':
       if (token === undefined) throw matrixError.missingParam('Missing: token');
       return sessions.loginWithToken(token, session);
+    case 'm.login.application_service': {
+      const service = services.demand(accessToken);
+      const identifier = identifierOf(body);
+      if (identifier?.kind !== 'user') throw matrixError.missingParam('Missing: identifier');
+      return sessions.loginForService(identifier.user, (userId) => services.ownsUser(service, userId), session);
+    }
     default:
       throw new MatrixError(400, 'M_UNKNOWN', 'This login type is not supported');
   }

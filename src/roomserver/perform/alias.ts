@@ -34,17 +34,27 @@ const deletePublished = sql<[room: number]>('DELETE FROM room_directory WHERE ro
 export interface AliasActor {
   readonly userId: UserId;
   readonly isAdmin: boolean;
+  /** The application service that asks for this user. */
+  readonly appserviceId?: string | undefined;
 }
+
+/**
+ * Judges who makes or removes an alias: true when it belongs to the application service that asks, which then needs no
+ * other right. @throws M_EXCLUSIVE when it belongs to another
+ */
+export type AliasRule = (alias: RoomAlias, appserviceId: string | undefined, making: boolean) => boolean;
 
 export class RoomAliases {
   readonly #rooms: RoomCore;
   readonly #serverName: ServerName;
   readonly #clock: Clock;
+  readonly #rule: AliasRule;
 
-  constructor(rooms: RoomCore, serverName: ServerName, clock: Clock) {
+  constructor(rooms: RoomCore, serverName: ServerName, clock: Clock, rule: AliasRule = () => false) {
     this.#rooms = rooms;
     this.#serverName = serverName;
     this.#clock = clock;
+    this.#rule = rule;
   }
 
   /** The room that an alias of this server points to. */
@@ -67,12 +77,22 @@ export class RoomAliases {
     return alias;
   }
 
-  /** Points a new alias to a room; whoever is joined there may. @throws M_UNKNOWN (409) when it exists; M_FORBIDDEN */
+  /** Whether an alias that is to be made belongs to who asks. @throws M_EXCLUSIVE */
+  mayMake(alias: RoomAlias, appserviceId: string | undefined): boolean {
+    return this.#rule(alias, appserviceId, true);
+  }
+
+  /**
+   * Points a new alias to a room; whoever is joined there may.
+   * @throws M_UNKNOWN (409) when it exists; M_FORBIDDEN, M_EXCLUSIVE
+   */
   create(tx: Tx, alias: RoomAlias, room: Room, actor: AliasActor): void {
+    const owned = this.mayMake(alias, actor.appserviceId);
     if (tx.get(selectAlias, alias) !== undefined) {
       throw new MatrixError(409, 'M_UNKNOWN', 'The room alias exists already');
     }
-    if (!actor.isAdmin && this.#rooms.membership(tx, room.nid, actor.userId)?.membership !== 'join') {
+    const joined = this.#rooms.membership(tx, room.nid, actor.userId)?.membership === 'join';
+    if (!actor.isAdmin && !owned && !joined) {
       throw matrixError.forbidden('You are not in this room');
     }
     this.add(tx, alias, room, actor.userId);
@@ -87,13 +107,14 @@ export class RoomAliases {
   /**
    * Removes an alias: its creator, who may send `m.room.canonical_alias` in the room, and administrators may. It leaves
    * the room's canonical alias event too where the user may change that.
-   * @throws M_NOT_FOUND, M_FORBIDDEN
+   * @throws M_NOT_FOUND, M_FORBIDDEN, M_EXCLUSIVE
    */
   remove(tx: Tx, alias: RoomAlias, actor: AliasActor): void {
     const row = tx.get(selectAlias, alias);
     if (row === undefined) throw matrixError.notFound('There is no such room alias');
     const room = this.#rooms.roomByNid(tx, row.room);
-    if (row.creator !== actor.userId && !actor.isAdmin && !this.mayManage(tx, room, actor.userId)) {
+    const mayAny = actor.isAdmin || this.#rule(alias, actor.appserviceId, false);
+    if (!mayAny && row.creator !== actor.userId && !this.mayManage(tx, room, actor.userId)) {
       throw matrixError.forbidden('You may not remove this room alias');
     }
     tx.run(deleteAlias, alias);

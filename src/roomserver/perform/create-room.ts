@@ -104,14 +104,15 @@ export class RoomCreation {
     if (rules === undefined) throw matrixError.unsupportedRoomVersion();
     const preset = body.preset ?? (body.visibility === 'public' ? 'public_chat' : 'private_chat');
     const invitees = userIds(body.invite ?? [], 'invite').filter((user) => user !== sender.userId);
-    return { body, sender, rules, preset, invitees, alias: this.#freeAlias(tx, body.room_alias_name) };
+    return { body, sender, rules, preset, invitees, alias: this.#freeAlias(tx, body.room_alias_name, sender) };
   }
 
-  #freeAlias(tx: Tx, localpart: string | undefined): RoomAlias | undefined {
+  #freeAlias(tx: Tx, localpart: string | undefined, { appserviceId }: Sender): RoomAlias | undefined {
     if (localpart === undefined) return undefined;
     const alias =
       /[\s:]/.test(localpart) || localpart === '' ? undefined : formatRoomAlias(localpart, this.#parts.serverName);
     if (alias === undefined) throw matrixError.invalidParam('The room alias is not valid');
+    this.#parts.aliases.mayMake(alias, appserviceId);
     if (this.#parts.aliases.roomOf(tx, alias) !== undefined) throw matrixError.roomInUse();
     return alias;
   }

@@ -3,7 +3,7 @@ import type { ServerName } from '../../matrix/ids.ts';
 import type { RoomVersion } from '../../matrix/room-versions.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { RoomCore } from '../core.ts';
-import { RoomAliases } from './alias.ts';
+import { RoomAliases, type AliasRule } from './alias.ts';
 import { RoomCreation } from './create-room.ts';
 import { Joining } from './join.ts';
 import { Memberships } from './membership.ts';
@@ -26,10 +26,11 @@ export interface PerformParts {
   readonly serverName: ServerName;
   readonly defaultVersion: RoomVersion;
   readonly clock: Clock;
+  readonly aliasRule?: AliasRule;
 }
 
-export function createPerform({ rooms, users, serverName, defaultVersion, clock }: PerformParts): Perform {
-  const aliases = new RoomAliases(rooms, serverName, clock);
+export function createPerform({ rooms, users, serverName, defaultVersion, clock, aliasRule }: PerformParts): Perform {
+  const aliases = new RoomAliases(rooms, serverName, clock, aliasRule);
   const joining = new Joining(rooms, users);
   const memberships = new Memberships(rooms, users, joining);
   const sending = new Sending(rooms, aliases, memberships, joining);

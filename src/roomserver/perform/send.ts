@@ -25,6 +25,8 @@ export interface Sender extends SendOptions {
   readonly isSuspended: boolean;
   /** ms; application services may set it. */
   readonly originServerTs?: number | undefined;
+  /** The application service that asks for this user. */
+  readonly appserviceId?: string | undefined;
 }
 
 export interface StateWish {

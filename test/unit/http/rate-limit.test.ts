@@ -45,7 +45,7 @@ describe('rate limits', () => {
       }
     };
     expect(often(testRequester('root', { isAdmin: true }), '192.0.2.1')).toBe('free');
-    expect(often(testRequester('bridge', { appserviceId: 'irc' }), '192.0.2.1')).toBe('free');
+    expect(often(testRequester('bridge', { appserviceId: 'irc', isUnlimited: true }), '192.0.2.1')).toBe('free');
     expect(often(testRequester('alice'), '192.0.2.1')).toBe('limited');
     expect(often(undefined, '192.0.2.1')).toBe('limited');
     expect(limiter.take('login', 'address:192.0.2.2')).toBe(0);
