@@ -54,6 +54,10 @@ export class LaggingConsumer {
   /** Positions above this one are of no use to the consumer, or applied. */
   #wanted: Position;
   #rebuilding: boolean;
+  /** The last batch could not be written. */
+  #failing = false;
+  /** Who waits for the batch under way. */
+  readonly #waiting: (() => void)[] = [];
   #applied = 0;
   #passed = 0;
   #timer = false;
@@ -90,9 +94,19 @@ export class LaggingConsumer {
     for (const key of [...this.#parked.keys()]) await this.#retryKey(key);
   }
 
-  /** Resolves when all that was logged by now is applied (or parked); at once while the tables are being made. */
+  /**
+   * Resolves when all that was logged by now is applied (or parked); at once while the tables are being made, or nothing
+   * can be written.
+   */
   async caughtUp(): Promise<void> {
-    while (!this.#rebuilding && this.#wanted > this.#position && !this.#stopping.signal.aborted) await this.#run();
+    const target = this.#wanted;
+    const isBehind = (): boolean => this.#position < target && this.#position < this.#wanted;
+    // Not to the end of the run: under constant load that would be long after.
+    while (!this.#rebuilding && !this.#failing && isBehind() && !this.#stopping.signal.aborted) {
+      const batch = new Promise<void>((resolve) => this.#waiting.push(resolve));
+      void this.#run();
+      await batch;
+    }
   }
 
   /** Makes the tables anew from the other ones. */
@@ -142,7 +156,14 @@ export class LaggingConsumer {
 
   /** Applies what there is; one run at a time. */
   #run(): Promise<void> {
-    return (this.#running ??= this.#runBatches().finally(() => (this.#running = undefined)));
+    return (this.#running ??= this.#runBatches().finally(() => {
+      this.#running = undefined;
+      this.#wakeWaiting();
+    }));
+  }
+
+  #wakeWaiting(): void {
+    for (const wake of this.#waiting.splice(0)) wake();
   }
 
   async #runBatches(): Promise<void> {
@@ -151,11 +172,16 @@ export class LaggingConsumer {
     let limit = batchSize;
     while (!signal.aborted) {
       try {
-        if (!(await this.#applyBatch(limit))) return;
+        const isMore = await this.#applyBatch(limit);
+        this.#failing = false;
+        if (!isMore) return;
+        this.#wakeWaiting();
         limit = batchSize;
       } catch (error) {
         if (!(error instanceof ApplyFault)) {
           log.warn({ consumer: consumer.name, err: error }, 'a consumer of the log will try again');
+          this.#failing = true;
+          this.#wakeWaiting();
           await clock.sleep(retryMs, signal);
         } else if (error.index > 0) limit = error.index;
         else await this.#parkNext(error);
