@@ -48,7 +48,7 @@ import { versionRoutes } from './clientapi/routes/versions.ts';
 import { wellKnownRoutes } from './clientapi/routes/well-known.ts';
 import { voipRoutes } from './clientapi/routes/voip.ts';
 import type { RoomNid } from './bus/index.ts';
-import { keyServerRoutes, openIdUserInfoRoutes } from './federation/index.ts';
+import { keyServerRoutes, onBindRoutes, openIdUserInfoRoutes } from './federation/index.ts';
 import type { Route, SocketRow } from './http/index.ts';
 import type { Modules } from './modules.ts';
 import type { Snapshot } from './storage/index.ts';
@@ -138,7 +138,7 @@ function administratorRoutes(modules: Modules): Route[] {
 
 /** How users find rooms, each other, and help. */
 function discoveryRoutes(modules: Modules): Route[] {
-  const { config, db, rooms, perform, users, appservices, directoryIndex, serverName, clock } = modules;
+  const { config, db, rooms, perform, users, appservices, directoryIndex, serverName, clock, log } = modules;
   const { directory: networkRooms, networks } = appservices;
   const isListOpen = config.rooms.publicListWithoutToken;
   return [
@@ -148,6 +148,7 @@ function discoveryRoutes(modules: Modules): Route[] {
     ...reportRoutes({ db, rooms, ...users }),
     ...openIdRoutes({ db, serverName, ...users }),
     ...openIdUserInfoRoutes({ db, ...users }),
+    ...onBindRoutes({ db, rooms, perform, log, ...users }),
     ...voipRoutes({ turn: config.turn, clock }),
     ...thirdPartyRoutes(networks),
   ];

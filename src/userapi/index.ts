@@ -46,7 +46,7 @@ export type { AccountData } from './account-data.ts';
 export { accountOrders, listAccounts, type ListedAccount } from './account-list.ts';
 export type { Account, Accounts } from './accounts.ts';
 export type { TokenAuthenticator } from './authenticator.ts';
-export { casUser, mappedLocalpart, ticketPath, type Cas, type SsoPurpose } from './cas.ts';
+export { casUser, mappedLocalpart, type Cas, type SsoPurpose } from './cas.ts';
 export { keyUsages, type CrossSigning, type KeyUpload } from './cross-signing.ts';
 export { deactivate } from './deactivation.ts';
 export type { DehydratedDevices, DehydratedUpload } from './dehydrated.ts';

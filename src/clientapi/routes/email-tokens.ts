@@ -3,7 +3,7 @@
  * Phone numbers are not proven here.
  */
 import * as v from 'valibot';
-import { Reply, route, type RateLimiter, type Route } from '../../http/index.ts';
+import { route, type RateLimiter, type Reply, type Route } from '../../http/index.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import { isJsonObject, parseJson } from '../../matrix/json.ts';
 import type { Database } from '../../storage/index.ts';

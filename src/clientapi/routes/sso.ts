@@ -3,18 +3,11 @@
  * for User-Interactive Authentication. The provider tells who the user is; the client gets a token that lives shortly.
  */
 import * as v from 'valibot';
-import { Reply, route, type Route } from '../../http/index.ts';
+import { route, type Reply, type Route } from '../../http/index.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import type { Database } from '../../storage/index.ts';
-import {
-  ticketPath,
-  type Accounts,
-  type Cas,
-  type Registration,
-  type Sessions,
-  type Uia,
-} from '../../userapi/index.ts';
+import { type Accounts, type Cas, type Registration, type Sessions, type Uia } from '../../userapi/index.ts';
 import { escapeHtml, page, redirect } from './html.ts';
 
 export interface SsoRouteParts {

@@ -51,7 +51,7 @@ export class Joining {
       throw matrixError.guestAccessForbidden('This room does not admit guests');
     }
     if (join.thirdPartySigned !== undefined && before !== 'invite' && before !== 'join') {
-      this.#redeem(tx, join, join.thirdPartySigned);
+      this.redeem(tx, join, join.thirdPartySigned);
     }
     const content = memberContent(tx, this.#users, { membership: 'join', target: user, reason, content: join.content });
     const authoriser = this.#authoriser(tx, room, user);
@@ -97,8 +97,11 @@ export class Joining {
     return this.#rooms.joinedLocalUsers(tx, room.nid).find(mayInvite);
   }
 
-  /** Turns a third-party invite into an invite of this user, by its sender; the auth rules check the signature. */
-  #redeem(tx: Tx, { room, user }: Join, { sender, token, signed }: ThirdPartySigned): void {
+  /**
+   * Turns a third-party invite into an invite of this user, by its sender; the auth rules check the signature.
+   * @throws M_FORBIDDEN
+   */
+  redeem(tx: Tx, { room, user }: Pick<Join, 'room' | 'user'>, { sender, token, signed }: ThirdPartySigned): void {
     if (!this.#users.isLocal(sender)) throw matrixError.forbidden('The invite was sent by a user of another server');
     const invite = currentContent(tx, this.#rooms, room, 'm.room.third_party_invite', token);
     if (invite === undefined) throw matrixError.forbidden('There is no such third-party invite');
