@@ -51,8 +51,7 @@ function accessRoutes(parts: UserActionParts): Route[] {
       body: v.object({ erase: maybe(v.boolean()) }),
       handle: async ({ params, body }) => {
         const { userId } = db.read((snapshot) => localAccount(snapshot, parts, params.userId));
-        await deactivate(parts, userId, body.erase ?? false);
-        return { id_server_unbind_result: 'success' };
+        return { id_server_unbind_result: await deactivate(parts, userId, body.erase ?? false) };
       },
     }),
     route({

@@ -148,19 +148,20 @@ async function put(parts: UserRouteParts, requester: Requester, userId: UserId, 
   check(requester, userId, body, before);
   const password = body.password ?? undefined;
   const hash = password === undefined ? undefined : await passwords.hash(checkedPassword(password));
-  const profileChanged = await db.write((tx) => {
+  const { profileChanged, gone } = await db.write((tx) => {
     const isNew = accounts.get(tx, userId) === undefined;
     if (isNew) accounts.create(tx, { userId: idOfNew(parts, userId), passwordHash: hash });
-    else if (body.deactivated === false) accounts.reactivate(tx, userId);
+    else if (body.deactivated === false && before?.deactivated === true) accounts.reactivate(tx, userId);
     if (!isNew && hash !== undefined) {
       accounts.setPassword(tx, userId, hash);
       if (body.logout_devices ?? true) parts.devices.deleteSessions(tx, userId);
     }
     applyRights(tx, parts, userId, body);
-    if (body.threepids) accounts.setThreepids(tx, userId, body.threepids);
-    return applyProfile(tx, parts, userId, body);
+    const gone = body.threepids ? parts.threepids.replace(tx, userId, body.threepids) : [];
+    return { profileChanged: applyProfile(tx, parts, userId, body), gone };
   });
   if (profileChanged) await memberEvents.run(userId, 'profile');
+  for (const threepid of gone) await parts.threepids.unbind(userId, threepid);
   if (body.deactivated === true && before?.deactivated !== true) await deactivate(parts, userId, false);
   const described = db.read((snapshot) => describe(snapshot, parts, localAccount(snapshot, parts, userId)));
   return new Reply(before === undefined ? 201 : 200, described);
@@ -178,6 +179,9 @@ function check(requester: Requester, userId: UserId, body: Change, before: Accou
   }
   if (before?.deactivated === true && body.deactivated !== false && typeof body.password === 'string') {
     throw matrixError.invalidParam('The account is deactivated: a password needs "deactivated": false beside it');
+  }
+  if (before?.erased === true && body.deactivated === false) {
+    throw matrixError.invalidParam('The account was erased: it cannot be opened again');
   }
   if (body.deactivated === true && typeof body.password === 'string') {
     throw matrixError.invalidParam('An account that is closed gets no password');

@@ -80,14 +80,8 @@ const selectThreepids = sql<
   [userId: string],
   { medium: string; address: string; validated_at: number; added_at: number }
 >('SELECT medium, address, validated_at, added_at FROM userapi_threepids WHERE user_id = ? ORDER BY added_at');
-const insertThreepid = sql<[medium: string, address: string, userId: string, now: number, now: number]>(
-  'INSERT INTO userapi_threepids (medium, address, user_id, validated_at, added_at) VALUES (?, ?, ?, ?, ?)',
-);
-const deleteThreepid = sql<[medium: string, address: string]>(
-  'DELETE FROM userapi_threepids WHERE medium = ? AND address = ?',
-);
 const updateReactivated = sql<[userId: string]>(
-  'UPDATE userapi_accounts SET deactivated_at = NULL, erased = 0 WHERE user_id = ?',
+  'UPDATE userapi_accounts SET deactivated_at = NULL WHERE user_id = ? AND erased = 0',
 );
 const updateType = sql<[userType: string | null, userId: string]>(
   'UPDATE userapi_accounts SET user_type = ? WHERE user_id = ?',
@@ -240,32 +234,11 @@ export class Accounts {
     this.#changed(tx, userId);
   }
 
-  /**
-   * Replaces the user's third-party identifiers by those that the administrator vouches for; kept ones keep their times.
-   * @throws M_THREEPID_IN_USE when one belongs to another account
-   */
-  setThreepids(tx: Tx, userId: UserId, wanted: readonly { medium: string; address: string }[]): void {
-    const key = ({ medium, address }: { medium: string; address: string }): string => `${medium} ${address}`;
-    const canonical = wanted.map(({ medium, address }) => ({
-      medium,
-      address: medium === 'email' ? address.toLowerCase() : address,
-    }));
-    const wish = new Map(canonical.map((threepid) => [key(threepid), threepid]));
-    const present = this.threepids(tx, userId);
-    for (const threepid of present) {
-      if (!wish.delete(key(threepid))) tx.run(deleteThreepid, threepid.medium, threepid.address);
-    }
-    for (const { medium, address } of wish.values()) {
-      if (tx.get(selectThreepid, medium, address) !== undefined) throw matrixError.threepidInUse();
-      tx.run(insertThreepid, medium, address, userId, this.#clock.now(), this.#clock.now());
-    }
-    this.#changed(tx, userId);
-  }
-
-  /** Opens a closed account again; its password stays gone until one is set. */
+  /** Opens a closed account again, unless it was erased; its password stays gone until one is set. */
   reactivate(tx: Tx, userId: UserId): void {
     tx.run(updateReactivated, userId);
     this.#changed(tx, userId);
+    this.#bus.append(tx, { topic: 'user.profile', user: userId });
   }
 
   /** Marks the account as closed for good; password and third-party identifiers go. */

@@ -18,6 +18,9 @@ export type UnbindResult = 'success' | 'no-support';
 const selectOwner = sql<[medium: string, address: string], { user_id: string }>(
   'SELECT user_id FROM userapi_threepids WHERE medium = ? AND address = ?',
 );
+const selectOfUser = sql<[userId: string], { medium: string; address: string }>(
+  'SELECT medium, address FROM userapi_threepids WHERE user_id = ?',
+);
 const insertThreepid = sql<[medium: string, address: string, userId: string, validatedAt: number, now: number]>(
   `INSERT INTO userapi_threepids (medium, address, user_id, validated_at, added_at) VALUES (?, ?, ?, ?, ?)
    ON CONFLICT (medium, address) DO UPDATE SET validated_at = excluded.validated_at`,
@@ -72,6 +75,19 @@ export class Threepids {
     const { medium, address } = canonicalThreepid(threepid);
     tx.run(deleteThreepid, medium, address, userId);
     tx.touch(`user:${userId}`);
+  }
+
+  /**
+   * Replaces an account's identifiers by those that an administrator vouches for; kept ones keep their times. Returns
+   * what was taken away, for {@link unbind}. @throws M_THREEPID_IN_USE
+   */
+  replace(tx: Tx, userId: UserId, wanted: readonly Threepid[]): Threepid[] {
+    const keyOf = ({ medium, address }: Threepid): string => `${medium} ${address}`;
+    const wish = new Map(wanted.map(canonicalThreepid).map((threepid) => [keyOf(threepid), threepid]));
+    const gone = tx.all(selectOfUser, userId).filter((threepid) => !wish.delete(keyOf(threepid)));
+    for (const threepid of gone) this.remove(tx, userId, threepid);
+    for (const threepid of wish.values()) this.add(tx, userId, threepid, this.#clock.now());
+    return gone;
   }
 
   /** Has an identity server list what it has validated, and remembers it for {@link unbind}. @throws MatrixError */

@@ -226,6 +226,8 @@ describe('single actions', () => {
     await ask('PUT', `${v2}/users/${enc(alice.userId)}`, { displayname: 'Alice' });
     const answer = await ask('POST', `${v1}/deactivate/${enc(alice.userId)}`, { erase: true });
     expect(answer.json).toEqual({ id_server_unbind_result: 'success' });
+    const reopened = await ask('PUT', `${v2}/users/${enc(alice.userId)}`, { deactivated: false, password });
+    expect(outcome(reopened)).toEqual([400, 'M_INVALID_PARAM']);
     const account = (await ask('GET', `${v2}/users/${enc(alice.userId)}`)).json;
     expect(account).toMatchObject({ deactivated: true, erased: true, displayname: null });
     expect((await ask('GET', `${v1}/users/${enc(alice.userId)}/joined_rooms`)).json).toEqual({

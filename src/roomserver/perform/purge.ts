@@ -103,7 +103,7 @@ export async function purgeRoom(
   });
 }
 
-function closeRoom(tx: Tx, { rooms }: PurgeParts, room: Room, tell: readonly UserId[]): void {
+function closeRoom(tx: Tx, { rooms, bus }: PurgeParts, room: Room, tell: readonly UserId[]): void {
   const { stores } = rooms;
   keepNumbers(stores, tx);
   const inside = (['join', 'invite', 'knock'] as const)
@@ -112,6 +112,7 @@ function closeRoom(tx: Tx, { rooms }: PurgeParts, room: Room, tell: readonly Use
     .map(({ user }) => user);
   const told = new Set([...inside, ...tell]);
   emptyRoomRows(tx, room.nid);
+  bus.append(tx, { topic: 'room.state', room: room.nid, roomId: room.roomId });
   // A leave without an event: whoever was away learns of it, though nothing of the room is left.
   for (const user of told) rooms.setOutOfBandMembership(tx, room, user, 'leave', 0 as EventNid);
 }

@@ -14,7 +14,8 @@ sub _init
    $self->SUPER::_init( @_ );
 }
 
-sub implementation_name { return "neurite"; }
+# Tests of what Synapse added on its own run only under its name: `NEURITE_IMPLEMENTATION=synapse`.
+sub implementation_name { return $ENV{NEURITE_IMPLEMENTATION} // "neurite"; }
 
 sub get_options
 {
