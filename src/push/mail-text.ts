@@ -42,8 +42,11 @@ export function mailWords(facts: MailFacts): MailWords {
   const total = rooms.reduce((sum, { messages, more }) => sum + messages.length + more, 0);
   const [only] = rooms;
   const where = rooms.length === 1 && facts.more === 0 && only !== undefined ? `in ${only.name}` : `on ${serverName}`;
-  const subject = `${total}${facts.more > 0 ? '+' : ''} unread ${total === 1 ? 'message' : 'messages'} ${where}`;
-  const rest = facts.more > 0 ? `… and more in ${facts.more} other ${facts.more === 1 ? 'room' : 'rooms'}.` : '';
+  const isMore = facts.more > 0;
+  const subject = isMore
+    ? `More than ${total} unread messages ${where}`
+    : `${total} unread ${total === 1 ? 'message' : 'messages'} ${where}`;
+  const rest = isMore ? `… and more in ${facts.more} other ${facts.more === 1 ? 'room' : 'rooms'}.` : '';
   const why = `${user} asked ${serverName} for these mails.`;
   const text = [
     ...rooms.map((room) => [room.name, ...linesOf(room).map((line) => `  ${line}`), `  ${room.link}`].join('\n')),

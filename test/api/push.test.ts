@@ -1,6 +1,17 @@
 import { describe, expect, test } from '@jest/globals';
 import { firstPause, loopback, pusherBody, pushersOf, readUpTo, setPusher, startPushServer } from '../support/push.ts';
-import { login, openRoom, password, register, say, v3 } from '../support/userapi.ts';
+import { startPushGateway } from '../support/push-gateway.ts';
+import {
+  login,
+  openRoom,
+  password,
+  register,
+  say,
+  startUserServer,
+  temporaryFolder,
+  v3,
+  type TestSession,
+} from '../support/userapi.ts';
 
 const enc = encodeURIComponent;
 
@@ -279,6 +290,38 @@ describe('a gateway that fails', () => {
     await say(client, roomId, bob);
     await clock.sleeper(firstPause);
     expect(gateway.attempts).toEqual([]);
+  });
+});
+
+describe('a server that starts again', () => {
+  test('sends what waited, and still knows who ignores whom', async () => {
+    await using gateway = await startPushGateway();
+    await using folder = await temporaryFolder();
+    const start = () => startUserServer({ push: loopback }, folder);
+    let events: (string | undefined)[] = [];
+    let roomId = '';
+    let people: TestSession[] = [];
+    {
+      await using server = await start();
+      people = [await register(server.client, 'alice'), await register(server.client, 'bob')];
+      people.push(await register(server.client, 'eve'));
+      const [alice, bob, eve] = people as [TestSession, TestSession, TestSession];
+      roomId = await openRoom(server.client, alice, bob, eve);
+      await server.client.post(`${v3}/pushers/set`, pusherBody(gateway.url), alice.token);
+      const ignored = { ignored_users: { [eve.userId]: {} } };
+      const path = `${v3}/user/${enc(alice.userId)}/account_data/m.ignored_user_list`;
+      await server.client.put(path, ignored, alice.token);
+      gateway.reply({ status: 500 });
+      events = [await say(server.client, roomId, bob), await say(server.client, roomId, bob)];
+      await gateway.attempted(1);
+    }
+    await using server = await start();
+    server.modules.push.delivery.start();
+    const [, bob, eve] = people as [TestSession, TestSession, TestSession];
+    await say(server.client, roomId, eve);
+    events.push(await say(server.client, roomId, bob));
+    await server.modules.push.delivery.settled();
+    expect(gateway.taken.map(({ event_id: id }) => id)).toEqual(events);
   });
 });
 
