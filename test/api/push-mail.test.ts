@@ -18,7 +18,7 @@ async function startMailing(mails: TestMailServer): Promise<PushServer> {
     publicBaseUrl: 'https://m.example.org',
   });
   const { db, users, alice } = server;
-  await db.write((tx) => users.accounts.setThreepids(tx, alice.userId as UserId, [{ medium: 'email', address }]));
+  await db.write((tx) => users.threepids.replace(tx, alice.userId as UserId, [{ medium: 'email', address }]));
   return server;
 }
 
@@ -140,7 +140,7 @@ describe('mails about unread messages', () => {
     const { client, clock, db, users, alice, bob, roomId } = server;
     expect((await askForMails(server, 'eve@example.org')).json.errcode).toBe('M_THREEPID_NOT_FOUND');
     expect((await askForMails(server, 'Alice@Example.org')).status).toBe(200);
-    await db.write((tx) => users.accounts.setThreepids(tx, alice.userId as UserId, []));
+    await db.write((tx) => void users.threepids.replace(tx, alice.userId as UserId, []));
     await say(client, roomId, bob);
     await server.modules.push.delivery.settled();
     expect(await pushersOf(server, alice)).toEqual([]);
