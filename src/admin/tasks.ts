@@ -31,7 +31,7 @@ export interface TaskRun {
   /** Aborted when the server stops; the task goes on after the next start. */
   readonly signal: AbortSignal;
   /** Keeps what has been done, in the transaction that did it. */
-  keep(tx: Tx, result: JsonObject): void;
+  readonly keep: (tx: Tx, result: JsonObject) => void;
 }
 
 export type Runner = (run: TaskRun) => Promise<void>;

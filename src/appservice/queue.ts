@@ -57,6 +57,8 @@ export class ServiceQueue implements Projection {
       case 'device.key_counts':
         return this.#keyCounts(tx, entry, position);
       case 'room.state':
+      case 'room.backfilled':
+      case 'room.purged':
       case 'event.redacted':
       case 'user.account_data':
       case 'user.counts':

@@ -147,7 +147,7 @@ function bodyOf(snapshot: Snapshot, { oneTimeKeys }: TransactionParts, service: 
       members.push(`"org.matrix.msc3202.device_lists":${JSON.stringify(lists)}`);
     }
     if (all.counted.size > 0) {
-      const each = <T>(read: (user: UserId, deviceId: string) => T): string =>
+      const each = (read: (user: UserId, deviceId: string) => unknown): string =>
         JSON.stringify(
           Object.fromEntries(
             [...all.counted].map(([user, devices]) => [

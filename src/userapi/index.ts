@@ -72,7 +72,7 @@ export type { NewReport, Report, Reports } from './reports.ts';
 export { noticeRoomOf, noticeSender, type ServerNotice, ServerNotices } from './server-notices.ts';
 export { newOpaqueId } from './secrets.ts';
 export { loginTokenLifetime, type Identifier, type Session, type Sessions } from './sessions.ts';
-export { identifierOf, validationKeyOf } from './stages.ts';
+export { identifierOf } from './stages.ts';
 export type { SyncData } from './sync-data.ts';
 export { canonicalThreepid, type BindCredentials, type Threepid, type Threepids } from './threepids.ts';
 export type { ToDevice } from './to-device.ts';

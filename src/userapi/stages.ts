@@ -26,7 +26,7 @@ export function identifierOf(auth: JsonObject): Identifier | undefined {
 }
 
 /** The validation session that `threepid_creds` of a body names. */
-export function validationKeyOf(credentials: unknown): ValidationKey | undefined {
+function validationKeyOf(credentials: unknown): ValidationKey | undefined {
   const sid = memberOf(credentials, 'sid');
   const clientSecret = memberOf(credentials, 'client_secret');
   return typeof sid === 'string' && typeof clientSecret === 'string' ? { sid, clientSecret } : undefined;
