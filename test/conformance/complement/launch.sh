@@ -8,6 +8,7 @@ openssl req -new -newkey rsa:2048 -nodes -keyout tls.key -out tls.csr -subj "/CN
 printf 'subjectAltName=DNS:%s\n' "$SERVER_NAME" > tls.ext
 openssl x509 -req -in tls.csr -CA "$ca/ca.crt" -CAkey "$ca/ca.key" -set_serial "$(date +%s%N)" -days 2 \
   -extfile tls.ext -out tls.crt 2>/dev/null
+appservices=$(find "$DATA_DIR/complement/appservice" -name '*.yaml' 2>/dev/null | sed 's/.*/"&"/' | paste -sd, -)
 cat > neurite.yaml <<YAML
 server_name: "$SERVER_NAME"
 data_dir: "$DATA_DIR/data"
@@ -24,6 +25,7 @@ registration:
   guests: true
   shared_secret: complement
 rate_limits: { enabled: false }
+appservices: [$appservices]
 rooms: { default_version: '10' }
 passwords: { memory: 64 KiB, passes: 1 }
 log: { level: debug }

@@ -55,10 +55,8 @@ sub start
    my $config = $self->write_json_file( "neurite.yaml", $self->_config( $cert, $key ) );
    $self->{output}->diag( "Starting Neurite $self->{hs_index}" );
 
-   # The suite's push gateway has a certificate of its own authority.
-   my $env = { %ENV, NODE_EXTRA_CA_CERTS => Cwd::getcwd . '/keys/ca.crt' };
    return $self->_start_process_and_await_connectable(
-      setup => [ env => $env, stdout => [ open => '>>', "$hs_dir/neurite.log" ], stderr => [ open => '>>', "$hs_dir/neurite.log" ] ],
+      setup => [ env => { %ENV }, stdout => [ open => '>>', "$hs_dir/neurite.log" ], stderr => [ open => '>>', "$hs_dir/neurite.log" ] ],
       command => [ split( ' ', $self->{command} ), 'run', '--config', $config ],
       connect_host => $self->{bind_host},
       connect_port => $self->{port},
@@ -92,6 +90,7 @@ sub _config
       # The suite's own web server and push gateway are on this machine, and its tests of media come without a token.
       previews => { enabled => JSON::true, allow_networks => [ '127.0.0.0/8', '::1' ] },
       push => { allow_networks => [ '127.0.0.0/8', '::1' ] },
+      appservices => $self->{app_service_config_files} // [],
       media => { freeze_unauthenticated => JSON::false },
       federation => { allow_networks => [ '127.0.0.0/8', '::1' ], ca_file => Cwd::getcwd . '/keys/ca.crt' },
       # The suite's mail, identity and sign-on servers are on this machine too.
