@@ -21,7 +21,7 @@ import { listChanges } from './device-lists.ts';
 import type { Interest } from './interest.ts';
 import type { Registration } from './registration.ts';
 import type { ServiceRegistry } from './registry.ts';
-import { insertQueued, type QueueKind } from './storage.ts';
+import { deleteListedRoom, insertQueued, type QueueKind } from './storage.ts';
 
 export interface QueueParts {
   readonly bus: Bus;
@@ -56,6 +56,9 @@ export class ServiceQueue implements Projection {
         return this.#deviceList(tx, entry, position);
       case 'device.key_counts':
         return this.#keyCounts(tx, entry, position);
+      case 'room.purged':
+        if (entry.whole) tx.run(deleteListedRoom, entry.room);
+        return;
       case 'room.state':
       case 'room.backfilled':
       case 'room.purged':
@@ -64,6 +67,8 @@ export class ServiceQueue implements Projection {
       case 'user.counts':
       case 'user.profile':
         return;
+      default:
+        entry satisfies never;
     }
   }
 

@@ -37,6 +37,7 @@ export const insertListed = sql<[service: string, network: string, room: number]
 export const deleteListed = sql<[service: string, network: string, room: number]>(
   'DELETE FROM appservice_directory WHERE appservice = ? AND network = ? AND room = ?',
 );
+export const deleteListedRoom = sql<[room: number]>('DELETE FROM appservice_directory WHERE room = ?');
 export const selectListed = sql<[], { appservice: string; network: string; room: number }>(
   'SELECT appservice, network, room FROM appservice_directory ORDER BY room',
 );
