@@ -56,7 +56,6 @@ export class ServiceQueue implements Projection {
         return this.#deviceList(tx, entry, position);
       case 'device.key_counts':
         return this.#keyCounts(tx, entry, position);
-      case 'room.purged':
         if (entry.whole) tx.run(deleteListedRoom, entry.room);
         return;
       case 'room.state':

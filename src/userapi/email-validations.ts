@@ -118,7 +118,9 @@ export class EmailValidations {
     if (!isNew) return sid;
     const query = new URLSearchParams({ sid, client_secret: wish.clientSecret, token });
     try {
-      await mailer.send(validationMail(wish.purpose, wish.email, serverName, `${baseUrl}${submitPath}?${query.toString()}`));
+      await mailer.send(
+        validationMail(wish.purpose, wish.email, serverName, `${baseUrl}${submitPath}?${query.toString()}`),
+      );
     } catch (error) {
       // The client may try again with the same attempt.
       await db.write((tx) => void tx.run(updateAttempt, wish.sendAttempt - 1, sid));
