@@ -56,11 +56,11 @@ export class ServiceQueue implements Projection {
         return this.#deviceList(tx, entry, position);
       case 'device.key_counts':
         return this.#keyCounts(tx, entry, position);
+      case 'room.purged':
         if (entry.whole) tx.run(deleteListedRoom, entry.room);
         return;
       case 'room.state':
       case 'room.backfilled':
-      case 'room.purged':
       case 'event.redacted':
       case 'user.account_data':
       case 'user.counts':
