@@ -28,10 +28,12 @@ export async function startApp(config: Config): Promise<App> {
     await modules.users.memberEvents.resume();
     // What there is to catch up is little, but for the first start after an import or an update: that nobody waits for.
     await Promise.race([startConsumers(modules), systemClock.sleep(consumersMs)]);
-    await modules.appservices.start();
+    await modules.appservices.prepare();
     runTasks(modules, lifecycle);
     modules.push.delivery.start();
     const http = await listen(modules, lifecycle);
+    // They answer by requests: only a server that listens has something to say to them.
+    if (config.listeners.length > 0) modules.appservices.start();
     return await appOf(modules, http.urls, lifecycle);
   } catch (error) {
     await lifecycle.stop();

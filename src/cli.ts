@@ -11,6 +11,7 @@ import {
 } from './commands/options.ts';
 import { run } from './commands/run.ts';
 import { verify, type VerifyOptions } from './commands/verify.ts';
+import type { ServerName } from './matrix/ids.ts';
 import { version } from './util/version.ts';
 
 const program = new Command('neurite')
@@ -33,8 +34,9 @@ program
 
 withConfigOptions(program.command('check-config'))
   .description('say what is wrong with the configuration')
-  .action((options: ConfigOptions) => {
-    configOf(options);
+  .action(async (options: ConfigOptions) => {
+    const { appservices, serverName } = configOf(options);
+    (await import('./appservice/index.ts')).loadServices(appservices, serverName as ServerName);
     process.stdout.write('The configuration is valid.\n');
   });
 
@@ -57,10 +59,11 @@ program
     process.stdout.write(`neurite ${version} on Node ${process.versions.node}\n`);
   });
 
-/** Errors that say all there is to say: ours, a newer schema, a taken port. */
+/** Errors that say all there is to say: ours, a newer schema, registrations, a taken port. */
 const isPlain = (error: unknown): error is Error =>
   error instanceof CommandError ||
-  (error instanceof Error && (error.name === 'MigrationError' || ('code' in error && error.code === 'EADDRINUSE')));
+  (error instanceof Error &&
+    (/^(Migration|Registration)Error$/.test(error.name) || ('code' in error && error.code === 'EADDRINUSE')));
 
 try {
   await program.parseAsync();

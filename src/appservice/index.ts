@@ -52,8 +52,10 @@ export interface Appservices extends AsyncDisposable {
   readonly queries: UnknownNames;
   readonly networks: Networks;
   readonly directory: NetworkDirectory;
-  /** Makes the accounts of the senders and begins to send what waits. */
-  start(): Promise<void>;
+  /** Makes the accounts of the senders. */
+  prepare(): Promise<void>;
+  /** Begins to send what waits. */
+  start(): void;
   /**
    * Asks a service whether it is there; ms that it took.
    * @throws M_URL_NOT_SET, M_BAD_STATUS, M_CONNECTION_FAILED, M_CONNECTION_TIMEOUT
@@ -91,8 +93,8 @@ export function createAppservices(parts: AppserviceParts): Appservices {
     queries: new ServiceQueries({ registry, client, clock, serverName, isKnownUser, isKnownAlias }),
     networks: new Networks(registry, client, clock),
     directory: new NetworkDirectory(),
-    start: async () => {
-      await prepare(parts);
+    prepare: () => prepare(parts),
+    start: () => {
       ephemeral.begin();
       for (const sender of senders.values()) sender.start();
     },

@@ -92,11 +92,16 @@ export class ServiceRegistry {
   }
 }
 
-/** Reads the registration files. @throws Error with a line for each fault */
+/** The registration files cannot be used; the message has a line for each fault. */
+class RegistrationError extends Error {
+  override readonly name = 'RegistrationError';
+}
+
+/** Reads the registration files. @throws RegistrationError */
 export function loadServices(files: readonly string[], serverName: ServerName): ServiceRegistry {
   const loaded = loadRegistrations(files, serverName);
   if (!loaded.ok) {
-    throw new Error(['The application services cannot be set up:', ...loaded.error].join('\n  '));
+    throw new RegistrationError(['The application services cannot be set up:', ...loaded.error].join('\n  '));
   }
   return new ServiceRegistry(loaded.value, serverName);
 }

@@ -66,7 +66,8 @@ export async function startUserServer(
   bus.addListener((batch) => void entries.push(...batch.map(({ entry }) => entry)));
   await users.memberEvents.resume();
   await startConsumers(modules);
-  await modules.appservices.start();
+  await modules.appservices.prepare();
+  modules.appservices.start();
   const { authenticator } = modules.appservices;
   const { rateLimits } = whole;
   const sockets = allSockets(modules);
