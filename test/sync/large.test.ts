@@ -29,26 +29,22 @@ beforeAll(async () => {
 }, 120_000);
 afterAll(async () => server[Symbol.asyncDispose]());
 
-/** Longest time between two turns of the event loop while `work` runs, ms. */
-async function longestTurn(work: () => Promise<unknown>): Promise<number> {
-  let [longest, last, running] = [0, performance.now(), true];
+/** How many turns of the event loop pass while `work` runs. */
+async function turnsDuring(work: () => Promise<unknown>): Promise<number> {
+  let [turns, running] = [0, true];
   const lap = (): void => {
-    const now = performance.now();
-    longest = Math.max(longest, now - last);
-    last = now;
+    turns += 1;
     if (running) setImmediate(lap);
   };
   setImmediate(lap);
   await work();
   running = false;
-  return longest;
+  return turns;
 }
 
-test('a user of 1,000 rooms never blocks the loop over 50 ms', async () => {
-  const turns: number[] = [];
-  // The machine may be busy with something else: the best of three is this server's own doing.
-  for (let round = 0; round < 3; round += 1) turns.push(await longestTurn(() => server.chunks(alice)));
-  expect(Math.min(...turns)).toBeLessThan(50);
+// How long the longest turn is stands in the bench: here only that the work is cut, however fast the machine.
+test('a user of 1,000 rooms is composed in many turns of the event loop', async () => {
+  expect(await turnsDuring(() => server.chunks(alice))).toBeGreaterThan(8);
 }, 60_000);
 
 test('an incremental sync costs what has changed, by either way to find it, however many rooms there are', async () => {
