@@ -13,7 +13,15 @@ import { Metrics, RateLimiter } from './http/index.ts';
 import { parseServerName, type ServerName, type UserId } from './matrix/ids.ts';
 import { createMedia, type FetchRemote, type Media } from './mediaapi/index.ts';
 import { createPush, type Push, type PushParts } from './push/index.ts';
-import { createPerform, createRoomCore, type Perform, type RoomUsers, storesMeasures } from './roomserver/index.ts';
+import {
+  createPerform,
+  createRemoteRooms,
+  createRoomCore,
+  type Perform,
+  type RemoteRooms,
+  type RoomUsers,
+  storesMeasures,
+} from './roomserver/index.ts';
 import { openDatabase, type Database } from './storage/index.ts';
 import { createSyncApi, type SyncApi } from './syncapi/index.ts';
 import { createUserApi, noticeRoomOf, noticeSender, ServerNotices, type UserApi } from './userapi/index.ts';
@@ -35,6 +43,7 @@ export interface Modules {
   readonly bus: Bus;
   readonly federation: FedClient;
   readonly rooms: ReturnType<typeof createRoomCore>;
+  readonly remote: RemoteRooms;
   readonly users: UserApi;
   readonly media: Media;
   readonly push: Push;
@@ -75,6 +84,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   );
   metrics.add(federation.measures);
   const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
+  const remote = createRemoteRooms({ federation });
   const users = createUserApi({
     ...{ db, bus, rooms, config, serverName, signingKey, clock },
     isReserved: (userId) => services.reservesUser(userId),
@@ -126,7 +136,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   lifecycle.onStop('tasks of administrators', () => adminTasks.stop());
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
-    ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, rooms },
+    ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, rooms, remote },
     ...{ users, media, push, mailer, perform, notices, sync, appservices, adminTasks, directoryIndex, consumers },
   };
 }
