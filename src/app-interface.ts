@@ -7,7 +7,7 @@ export interface App {
   /** Makes an account and resolves with its user id. @throws an Error whose message tells the operator why not */
   createUser(user: NewUser): Promise<string>;
   /** Makes what is derived from other tables anew where it differs, and prints a line for each difference. */
-  repair(print: (difference: string) => void): Promise<void>;
+  repair(wrongConsumers: readonly string[], print: (difference: string) => void): Promise<void>;
   /** Stops in order: no new requests, open ones answered, queues drained, database checkpointed. */
   close(): Promise<void>;
 }

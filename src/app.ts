@@ -92,7 +92,7 @@ async function appOf(modules: Modules, addresses: readonly string[], lifecycle: 
       const wish = { username: localpart, password, isAdmin: admin, inhibitLogin: true };
       return (await users.registration.registerByOperator(wish)).userId;
     },
-    repair: (print) => repairDerived(modules, print),
+    repair: (wrong, print) => repairDerived(modules, wrong, print),
     close: () => lifecycle.stop(),
   };
 }

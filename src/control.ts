@@ -77,6 +77,16 @@ export async function serveControl(
   };
 }
 
+/** Whether a server runs on a data folder. */
+export async function isServed(dataDir: string): Promise<boolean> {
+  const socket = connect(socketPath(dataDir));
+  const served = new Promise<boolean>((resolve) => {
+    socket.once('connect', () => resolve(true));
+    socket.once('error', () => resolve(false));
+  });
+  return served.finally(() => socket.destroy());
+}
+
 /**
  * Calls the server that runs on a data folder.
  *

@@ -5,52 +5,80 @@
  *
  * Events, verdicts, the states stored with events, accounts and everything that users wrote are facts: a difference there
  * is named and stays. What is derived from them (current state, members and counts, edges, extremities, relations,
- * redaction marks, threads, the indexes of messages and people, media usage) is made anew by a repair.
+ * redaction marks, threads, media usage, search, user directory) is made anew by a repair.
  */
+import { type Consumer, verifyConsumer, type VerifyConsumerOptions } from './bus/index.ts';
 import { repairMediaUsage, verifyMedia } from './mediaapi/index.ts';
 import type { ServerName } from './matrix/ids.ts';
 import { databaseFiles, type Modules } from './modules.ts';
-import { openRoomReader, repairRoomserver, verifyRoomserver } from './roomserver/index.ts';
+import { openRoomReader, repairRoomserver, type RoomReader, verifyRoomserver } from './roomserver/index.ts';
 import { openReadOnly } from './storage/index.ts';
-import { repairThreadEvents, verifyThreadEvents, verifySearchIndex } from './syncapi/index.ts';
+import { repairThreadEvents, searchConsumer, verifyThreadEvents } from './syncapi/index.ts';
+import { openUserDirectory } from './userapi/index.ts';
 
 /** Reads a data folder and tells each difference as a line. @throws MigrationError when there is nothing to read */
-export async function* verifyData(folder: string, serverName: ServerName): AsyncGenerator<string, void> {
+export async function* verifyData(
+  folder: string,
+  serverName: ServerName,
+  options: VerifyConsumerOptions,
+): AsyncGenerator<string, void> {
   const db = openReadOnly(databaseFiles(folder));
   try {
     yield* db.faults();
     yield* verifyRoomserver(db, serverName);
     const rooms = db.read((snapshot) => openRoomReader(snapshot, serverName));
     yield* verifyThreadEvents(db, rooms);
-    yield* verifySearchIndex(db, rooms);
     yield* verifyMedia(db, folder);
+    for (const consumer of consumersOf(rooms, serverName)) yield* verifyConsumer(db, consumer, options);
   } finally {
     db.close();
   }
 }
 
-/** Makes what is derived anew where it differs. @param print is told of each difference */
+const consumersOf = (rooms: RoomReader, serverName: ServerName): Consumer[] => [
+  searchConsumer(rooms),
+  openUserDirectory(rooms, serverName),
+];
+
+/** The lagging consumers whose tables are not what a rebuild would make of them. */
+export async function wrongConsumers(
+  folder: string,
+  serverName: ServerName,
+  options: VerifyConsumerOptions,
+): Promise<string[]> {
+  const db = openReadOnly(databaseFiles(folder));
+  try {
+    const rooms = db.read((snapshot) => openRoomReader(snapshot, serverName));
+    const wrong: string[] = [];
+    for (const consumer of consumersOf(rooms, serverName)) {
+      for await (const _ of verifyConsumer(db, consumer, options)) {
+        wrong.push(consumer.name);
+        break;
+      }
+    }
+    return wrong;
+  } finally {
+    db.close();
+  }
+}
+
+/**
+ * Makes what is derived anew where it differs.
+ *
+ * @param wrong lagging consumers to make anew as a whole
+ * @param print is told of each difference
+ */
 export async function repairDerived(
-  { db, rooms, sync, directoryIndex, clock }: Pick<Modules, 'db' | 'rooms' | 'sync' | 'directoryIndex' | 'clock'>,
+  { db, rooms, clock, consumers }: Pick<Modules, 'db' | 'rooms' | 'clock' | 'consumers'>,
+  wrong: readonly string[],
   print: (line: string) => void,
 ): Promise<void> {
   await repairRoomserver(db, rooms.stores, () => clock.now(), print);
   await repairThreadEvents(db, rooms, print);
-  await repairSearch(db, rooms, sync, print);
-  await directoryIndex.rebuild();
   await repairMediaUsage(db, print);
-}
-
-/** An index is made anew as a whole. */
-async function repairSearch(
-  db: Modules['db'],
-  rooms: Modules['rooms'],
-  { searchIndex }: Modules['sync'],
-  print: (line: string) => void,
-): Promise<void> {
-  await searchIndex.caughtUp();
-  const lines = [...verifySearchIndex(db, rooms)];
-  if (lines.length === 0) return;
-  lines.forEach(print);
-  await searchIndex.rebuild();
+  for (const consumer of consumers) {
+    if (!wrong.includes(consumer.name)) continue;
+    await consumer.rebuild();
+    print(`${consumer.name}: all of it`);
+  }
 }

@@ -14,10 +14,27 @@ export interface Consumer {
   apply(tx: Tx, entry: StoredEntry, position: Position): void;
   /** Does a part of what entries left over, which is too much for one transaction; true while there is more. */
   continue?(tx: Tx): boolean;
+  /** What verification needs to hold the tables against a rebuild; without it they are not looked at. */
+  readonly contents?: ConsumerContents;
   /** Empties the tables. */
   clear(tx: Tx): void;
   /** Makes a part of the tables from the other ones, from `cursor` (0: the start) on; returns where the next part begins. */
   rebuild(tx: Tx, cursor: number): number | undefined;
+}
+
+/** How to see whether two ways have led to the same tables. */
+export interface ConsumerContents {
+  /** All that the consumer keeps. */
+  readonly tables: readonly string[];
+  /** The full-text one among them. */
+  readonly text: string;
+  /**
+   * A query for (what, value) over the tables of `schema`; `words` is the table of (doc, col, term, offset) of the text.
+   * Numbers that depend on the order of arrival must not show in it.
+   */
+  readonly query: (schema: string, words: string) => string;
+  /** More than the log must be got through before the tables are whole. */
+  readonly isBehind?: (snapshot: Snapshot) => boolean;
 }
 
 export const selectConsumer = sql<[name: string], { position: Position; version: number; cursor: number | null }>(

@@ -8,7 +8,7 @@ import { CommandError } from './options.ts';
 /** What a running server does for commands, by name. */
 export const controlCommands = (app: App): Record<'create-user' | 'repair', ControlCommand> => ({
   'create-user': (user) => app.createUser(user as NewUser),
-  repair: (_, print) => app.repair(print),
+  repair: (wrong, print) => app.repair(wrong as string[], print),
 });
 
 /** Loads the server only when it is needed: `version` and `check-config` answer without it. */

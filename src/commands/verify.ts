@@ -4,6 +4,7 @@
  */
 import type { ServerName } from '../matrix/ids.ts';
 import { readDataFolder } from '../storage/index.ts';
+import { isServed } from '../control.ts';
 import { runOnData } from './app.ts';
 import { CommandError, type ConfigOptions, configOf } from './options.ts';
 
@@ -16,15 +17,20 @@ export const verify = async (options: VerifyOptions): Promise<void> => {
   const config = configOf(options);
   const folder = readDataFolder(config.dataDir, config.serverName);
   if (!folder.ok) throw new CommandError(folder.error.message);
+  const { verifyData, wrongConsumers } = await import('../verify.ts');
+  const serverName = config.serverName as ServerName;
+  const skipped = new Set<string>();
+  const following = { wait: await isServed(config.dataDir), onSkipped: (name: string) => void skipped.add(name) };
   if (options.repair === true) {
-    await runOnData(config, 'repair', null, (line) => void process.stdout.write(`Made anew: ${line}\n`));
+    const wrong = await wrongConsumers(folder.value, serverName, following);
+    await runOnData(config, 'repair', wrong, (line) => void process.stdout.write(`Made anew: ${line}\n`));
   }
-  const { verifyData } = await import('../verify.ts');
   let differences = 0;
-  for await (const line of verifyData(folder.value, config.serverName as ServerName)) {
+  for await (const line of verifyData(folder.value, serverName, following)) {
     differences++;
     process.stdout.write(`${line}\n`);
   }
+  for (const name of skipped) process.stderr.write(`Not compared, for it lags behind the log: ${name}.\n`);
   if (differences > 0)
     throw new CommandError(`${differences} ${differences === 1 ? 'difference' : 'differences'} found.`);
   process.stdout.write('No difference found.\n');

@@ -9,7 +9,7 @@ export { Database, type DatabaseOptions, type NotPromise } from './database.ts';
 export { type DerivedRow, DerivedTable } from './derived.ts';
 export { Shown } from './durability.ts';
 export { CommitError, isStorageFull } from './errors.ts';
-export { openReadOnly, type Reader } from './read-only.ts';
+export { openReadOnly, type ReadOnlyDatabase, type Reader } from './read-only.ts';
 export type { Tx } from './transaction.ts';
 export { asPosition, type Position } from './sequence.ts';
 export { sql, type SqlStatement, type SqlValue } from './statement.ts';

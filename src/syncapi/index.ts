@@ -25,7 +25,7 @@ export { parseCut, positionBefore } from './place-token.ts';
 export { readRelations, type RelationsRequest } from './relations.ts';
 export type { Asker, ReadParts } from './room-read.ts';
 export { repairThreadEvents, verifyThreadEvents } from './thread-events.ts';
-export { verifySearchIndex } from './search/indexer.ts';
+export { searchConsumer } from './search/indexer.ts';
 export { readSearch, type GroupKey, type SearchRequest } from './search/search.ts';
 export { readThreads, type ThreadsRequest } from './threads.ts';
 export { readEventAtTime, type TimestampRequest } from './timestamp.ts';

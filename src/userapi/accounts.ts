@@ -89,7 +89,7 @@ const updateType = sql<[userType: string | null, userId: string]>(
 const deleteThreepids = sql<[userId: string]>('DELETE FROM userapi_threepids WHERE user_id = ?');
 
 export class Accounts {
-  readonly #bus: Bus;
+  readonly #bus: Pick<Bus, 'append'>;
   readonly #serverName: ServerName;
   readonly #clock: Clock;
   /** Names that nobody can register. */
@@ -97,7 +97,7 @@ export class Accounts {
   readonly #onChange: (() => void)[] = [];
   readonly #onCreate: ((tx: Tx, account: Required<Pick<NewAccount, 'userId' | 'kind'>>) => void)[] = [];
 
-  constructor(bus: Bus, serverName: ServerName, clock: Clock) {
+  constructor(bus: Pick<Bus, 'append'>, serverName: ServerName, clock: Clock) {
     this.#bus = bus;
     this.#serverName = serverName;
     this.#clock = clock;

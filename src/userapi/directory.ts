@@ -3,14 +3,15 @@
  * searcher may be shown that user, and under which name, is read from rooms and profiles when he searches. So nobody is
  * found by, or shown with, a name that he has only in a room that the searcher is not in.
  */
-import type { Consumer, RoomNid, StoredEntry } from '../bus/index.ts';
-import type { UserId } from '../matrix/ids.ts';
+import type { Consumer, ConsumerContents, RoomNid, StoredEntry } from '../bus/index.ts';
+import type { ServerName, UserId } from '../matrix/ids.ts';
 import { asString, memberOf } from '../matrix/json.ts';
 import { contentOf, isWorldReadable, joinRuleIn, type RoomReader } from '../roomserver/index.ts';
 import { asPosition, sql, type Snapshot, type Tx } from '../storage/index.ts';
 import { indexedWords, matchesName, nameExpressions } from '../util/words.ts';
-import type { Accounts } from './accounts.ts';
-import type { MemberProfile, Profiles } from './profiles.ts';
+import { systemClock } from '../util/clock.ts';
+import { Accounts } from './accounts.ts';
+import { type MemberProfile, Profiles } from './profiles.ts';
 
 export interface FoundUser {
   readonly user_id: UserId;
@@ -50,6 +51,7 @@ const upsertRoom = sql<[room: number]>(
 const selectRoom = sql<[], { room: RoomNid; after: string }>(
   'SELECT room, after FROM userapi_directory_rooms ORDER BY room LIMIT 1',
 );
+const selectStoredRoom = sql<[], { room: RoomNid }>('SELECT room FROM main.userapi_directory_rooms LIMIT 1');
 const updateRoom = sql<[after: string, room: number]>('UPDATE userapi_directory_rooms SET after = ? WHERE room = ?');
 const deleteRoom = sql<[room: number]>('DELETE FROM userapi_directory_rooms WHERE room = ?');
 
@@ -63,6 +65,15 @@ const namedRooms = 20;
 export class UserDirectory implements Consumer {
   readonly name = 'user_directory';
   readonly version = 1;
+  readonly contents: ConsumerContents = {
+    tables: ['userapi_directory_text', 'userapi_directory', 'userapi_directory_rooms'],
+    text: 'userapi_directory_text',
+    query: (schema, words) =>
+      `SELECT 'words of ' || user_id AS what, group_concat(term, ' ') AS value
+       FROM (SELECT u.user_id, v.term FROM temp.${words} v JOIN ${schema}.userapi_directory u ON u.id = v.doc
+             ORDER BY u.user_id, v.offset) GROUP BY user_id`,
+    isBehind: (snapshot) => snapshot.get(selectStoredRoom) !== undefined,
+  };
   readonly #parts: UserDirectoryParts;
 
   constructor(parts: UserDirectoryParts) {
@@ -182,6 +193,17 @@ export class UserDirectory implements Consumer {
       .map((room) => memberProfile(snapshot, rooms, room, user)?.displayname ?? '');
     return indexedWords([user, ...new Set(names)].join(' '));
   }
+}
+
+/** The directory for a process that only reads. */
+export function openUserDirectory(rooms: RoomReader, serverName: ServerName): Consumer {
+  const readOnly = {
+    append: (): never => {
+      throw new Error('this process only reads');
+    },
+  };
+  const accounts = new Accounts(readOnly, serverName, systemClock);
+  return new UserDirectory({ rooms, accounts, profiles: new Profiles(readOnly), showsEveryone: false });
 }
 
 /** What one searcher may see; remembers what it has looked up about rooms. */

@@ -52,7 +52,7 @@ export { deactivate } from './deactivation.ts';
 export type { DehydratedDevices, DehydratedUpload } from './dehydrated.ts';
 export type { DeviceLists } from './device-lists.ts';
 export type { Device, Devices } from './devices.ts';
-export type { UserDirectory } from './directory.ts';
+export { openUserDirectory, type UserDirectory } from './directory.ts';
 export { submitPath, type EmailValidations, type Purpose, type ValidationKey } from './email-validations.ts';
 export type { Filters } from './filters.ts';
 export { IdentityServers, type StoredInvite } from './identity-servers.ts';

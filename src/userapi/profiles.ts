@@ -43,9 +43,9 @@ export function checkFieldName(field: string): void {
 }
 
 export class Profiles {
-  readonly #bus: Bus;
+  readonly #bus: Pick<Bus, 'append'>;
 
-  constructor(bus: Bus) {
+  constructor(bus: Pick<Bus, 'append'>) {
     this.#bus = bus;
   }
 

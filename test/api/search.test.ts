@@ -1,11 +1,13 @@
 import SqliteDatabase from 'better-sqlite3';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { verifyConsumer } from '../../src/bus/index.ts';
 import type { UserId } from '../../src/matrix/ids.ts';
-import { sql } from '../../src/storage/index.ts';
-import { verifySearchIndex } from '../../src/syncapi/index.ts';
+import { openReadOnly, sql } from '../../src/storage/index.ts';
+import { searchConsumer } from '../../src/syncapi/index.ts';
 import { repairDerived } from '../../src/verify.ts';
 import type { TestResponse } from '../support/http.ts';
+import { migrations } from '../support/room-core.ts';
 import {
   register,
   startUserServer,
@@ -319,24 +321,35 @@ describe('the index', () => {
     expect(JSON.stringify(last)).not.toContain('go"');
   });
 
-  test('is verified against the events, and repaired', async () => {
+  test('is verified against the events, word by word, and repaired', async () => {
     await using second = await startUserServer();
     const { db, rooms, sync } = second.modules;
+    const reading = openReadOnly({ path: db.path, migrations });
+    const verify = async (): Promise<string[]> => {
+      const lines: string[] = [];
+      const options = { wait: false, onSkipped: (name: string) => void lines.push(name) };
+      for await (const line of verifyConsumer(reading, searchConsumer(rooms), options)) lines.push(line);
+      return lines;
+    };
     const one = await register(second.client, 'one');
     const room = await create(one, { name: 'Verified' }, second);
     await say(one, room, 'first', second);
     await say(one, room, 'second', second);
     await sync.searchIndex.caughtUp();
-    const verify = (): string[] => [...verifySearchIndex(db, rooms)];
-    expect(verify()).toEqual([]);
-    await db.write(
-      (tx) => void tx.run(sql('DELETE FROM search_events WHERE nid = (SELECT max(nid) FROM search_events)')),
-    );
-    expect(verify()).toHaveLength(2);
+    expect(await verify()).toEqual([]);
+    await db.write((tx) => {
+      tx.run(sql<[]>('DELETE FROM search_events WHERE nid = (SELECT max(nid) FROM search_events)'));
+      tx.run(sql<[]>('DELETE FROM search_text WHERE rowid = (SELECT max(rowid) FROM search_text)'));
+    });
+    expect(await verify()).toEqual([
+      expect.stringMatching(/^search: event \d+ should be /),
+      expect.stringMatching(/^search: words of event \d+ should be .*body:second/),
+    ]);
     const lines: string[] = [];
-    await repairDerived(second.modules, (line) => void lines.push(line));
-    expect(lines).toHaveLength(2);
-    expect(verify()).toEqual([]);
+    await repairDerived(second.modules, ['search'], (line) => void lines.push(line));
+    expect(lines).toEqual(['search: all of it']);
+    expect(await verify()).toEqual([]);
+    reading.close();
     expect((await search(one, 'second', {}, '', second)).count).toBe(1);
   });
 

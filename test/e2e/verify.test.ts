@@ -33,6 +33,11 @@ beforeAll(async () => {
   const path = `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}`;
   await bob.must('PUT', `${path}/send/m.room.message/t1`, { body: 'reply', 'm.relates_to': relates });
   await alice.must('PUT', `${path}/redact/${encodeURIComponent(String(sent.body['event_id']))}/t2`, {});
+  // Who searches makes the consumers of the log catch up.
+  await alice.must('POST', '/_matrix/client/v3/user_directory/search', { search_term: 'bob' });
+  await alice.must('POST', '/_matrix/client/v3/search', {
+    search_categories: { room_events: { search_term: 'reply' } },
+  });
   // The server stands still, as under the worst load, and is asked nothing.
   server.child.kill('SIGSTOP');
   expect(await verify()).toEqual(clean);
@@ -72,6 +77,20 @@ describe('neurite verify', () => {
     const server = await startServerProcess({ data });
     expect(await verify('--repair')).toMatchObject({ status: 0, stderr: '' });
     expect(await server.stop()).toBe(0);
+    expect(await verify()).toEqual(clean);
+  }, 60_000);
+
+  test('holds the lagging consumers against a rebuild, word by word', async () => {
+    await change('INSERT INTO search_events (nid, room, slot, live, depth, edit) VALUES (9999, 1, 1, 1, 1, 0)');
+    await change("UPDATE userapi_directory SET user_id = '@nobody:localhost' WHERE user_id = '@bob:localhost'");
+    const { status, stdout } = await verify();
+    expect(status).toBe(1);
+    expect(stdout.trim().split('\n').sort()).toEqual([
+      'search: event 9999 is stored as 1 1 1 1 0',
+      expect.stringMatching(/^user_directory: words of @bob:localhost should be .*bob/),
+      expect.stringMatching(/^user_directory: words of @nobody:localhost is stored as /),
+    ]);
+    expect(await verify('--repair')).toMatchObject({ status: 0, stderr: '' });
     expect(await verify()).toEqual(clean);
   }, 60_000);
 

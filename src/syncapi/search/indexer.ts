@@ -3,7 +3,7 @@
  * latest edit, if it has one; redacted, purged and withdrawn ones go. Nothing is derived from who may see it: that is
  * asked when somebody searches.
  */
-import { type Consumer, isBehind, type StoredEntry } from '../../bus/index.ts';
+import type { Consumer, ConsumerContents, StoredEntry } from '../../bus/index.ts';
 import { asString, asObject, memberOf } from '../../matrix/json.ts';
 import {
   contentOf,
@@ -15,7 +15,7 @@ import {
   type RoomReader,
   type StoredEvent,
 } from '../../roomserver/index.ts';
-import { sql, type Reader, type Snapshot, type SqlValue, type Tx } from '../../storage/index.ts';
+import { sql, type Snapshot, type SqlValue, type Tx } from '../../storage/index.ts';
 import { indexedWords } from '../../util/words.ts';
 
 const insertText = sql<[nid: number, body: string, name: string, topic: string, room: string]>(
@@ -32,24 +32,8 @@ const selectEdited = sql<[edit: number], { nid: EventNid }>(
 const selectPurged = sql<[room: number, upTo: number], { nid: EventNid }>(
   'SELECT nid FROM search_events WHERE room = ? AND slot <= ?',
 );
-const selectRows = sql<[after: number, upTo: number], Row>(
-  'SELECT nid, room, slot, live, depth, edit FROM search_events WHERE nid > ? AND nid <= ? ORDER BY nid',
-);
-const selectWordless = sql<[], { nid: number }>(
-  `SELECT nid FROM search_events WHERE nid NOT IN (SELECT rowid FROM search_text)
-   UNION SELECT rowid FROM search_text WHERE rowid NOT IN (SELECT nid FROM search_events)`,
-);
 const clearText = sql<[]>("INSERT INTO search_text (search_text) VALUES ('delete-all')");
 const clearEvents = sql<[]>('DELETE FROM search_events');
-
-interface Row {
-  readonly nid: number;
-  readonly room: number;
-  readonly slot: number;
-  readonly live: number;
-  readonly depth: number;
-  readonly edit: number;
-}
 
 /** The word that stands for a room in the index. */
 export const roomWord = (room: number): string => `r${room}`;
@@ -65,12 +49,22 @@ const columns: Readonly<Record<string, Column>> = {
   'm.room.topic': 'topic',
 };
 
+const contents: ConsumerContents = {
+  tables: ['search_text', 'search_events'],
+  text: 'search_text',
+  query: (schema, words) =>
+    `SELECT 'event ' || nid AS what, concat_ws(' ', room, slot, live, depth, edit) AS value FROM ${schema}.search_events
+     UNION ALL SELECT 'words of event ' || doc, group_concat(col || ':' || term, ' ')
+       FROM (SELECT doc, col, term FROM temp.${words} ORDER BY doc, col, offset) GROUP BY doc`,
+};
+
 export function searchConsumer(rooms: RoomReader): Consumer {
   return {
     name: 'search',
     version: 1,
     keyOf,
     apply: (tx, entry) => apply(tx, rooms, entry),
+    contents,
     clear: (tx) => {
       tx.run(clearText);
       tx.run(clearEvents);
@@ -183,49 +177,4 @@ function textOf(event: StoredEvent, edit: StoredEvent | undefined): string {
   if (isState || relationIn(content)?.relType === 'm.replace') return '';
   const said = edit === undefined ? content : memberOf(contentOf(edit), 'm.new_content');
   return asString(memberOf(said, 'body')) ?? '';
-}
-
-/**
- * One line for each difference between the index and what the rooms' events make of it (INVARIANTS 7); none while it has
- * not got through the log. Which words an event is indexed with cannot be read back; only a rebuild sets them right.
- */
-export function* verifySearchIndex(db: Reader, rooms: RoomReader): Generator<string, void> {
-  if (db.read((snapshot) => isBehind(snapshot, searchConsumer(rooms)))) return;
-  for (let after = 0 as EventNid; ;) {
-    const { lines, last } = db.read((snapshot) => differencesAfter(snapshot, rooms, after));
-    yield* lines;
-    if (last === undefined) break;
-    after = last;
-  }
-  for (const { nid } of db.read((snapshot) => snapshot.all(selectWordless))) {
-    yield `search: event ${nid} has words and no place, or a place and no words`;
-  }
-}
-
-function differencesAfter(
-  snapshot: Snapshot,
-  rooms: RoomReader,
-  after: EventNid,
-): { readonly lines: readonly string[]; readonly last: EventNid | undefined } {
-  const events = rooms.eventsAfter(snapshot, after, rebuildStep);
-  const last = events.at(-1)?.nid;
-  const expected = new Map<number, string>();
-  for (const event of events) {
-    const entry = entryOf(snapshot, rooms, event);
-    if (entry === undefined) continue;
-    const { slot, live, depth } = entry.place;
-    expected.set(event.nid, [event.room, slot, live, depth, entry.edit].join());
-  }
-  const stored = new Map<number, string>();
-  for (const { nid, room, slot, live, depth, edit } of snapshot.all(
-    selectRows,
-    after,
-    last ?? Number.MAX_SAFE_INTEGER,
-  )) {
-    stored.set(nid, [room, slot, live, depth, edit].join());
-  }
-  const differing = [...new Set([...expected.keys(), ...stored.keys()])].filter(
-    (nid) => expected.get(nid) !== stored.get(nid),
-  );
-  return { lines: differing.map((nid) => `search: event ${nid} is not indexed as it should be`), last };
 }
