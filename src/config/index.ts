@@ -4,4 +4,4 @@ export type { ConfigSources } from './load.ts';
 export { formatFault, loadConfig } from './load.ts';
 export type { ConfigFault } from './raw.ts';
 export type { Config, Listener } from './schema.ts';
-export { mailOptions, publicBaseUrl, trustedProxyList } from './schema.ts';
+export { mailOptions, publicBaseUrl, trustedProxyList } from './derived.ts';
