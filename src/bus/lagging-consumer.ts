@@ -16,7 +16,8 @@ import {
   upsertConsumer,
   type Consumer,
 } from './consumer.ts';
-import { Parking, loggedOf, type LogRow } from './parking.ts';
+import { ParkedKeys, textOf } from './parked-keys.ts';
+import { loggedOf, type LogRow } from './parking.ts';
 
 export interface LaggingConsumerOptions {
   readonly db: Database;
@@ -47,9 +48,8 @@ class ApplyFault extends Error {
 
 export class LaggingConsumer {
   readonly #options: LaggingConsumerOptions;
-  readonly #parking: Parking;
   readonly #stopping = new AbortController();
-  readonly #parked: Map<string, number>;
+  readonly #parked: ParkedKeys;
   #position: Position;
   /** Positions above this one are of no use to the consumer, or applied. */
   #wanted: Position;
@@ -67,12 +67,11 @@ export class LaggingConsumer {
   constructor(options: LaggingConsumerOptions) {
     this.#options = options;
     const { db, bus, consumer } = options;
-    this.#parking = new Parking(consumer.name);
     const row = db.read((snapshot) => snapshot.get(selectConsumer, consumer.name));
     this.#rebuilding = row === undefined || row.version !== consumer.version || row.cursor !== null;
     this.#position = row?.position ?? db.head;
     this.#wanted = db.head;
-    this.#parked = db.read((snapshot) => this.#parking.keys(snapshot));
+    this.#parked = db.read((snapshot) => new ParkedKeys(snapshot, consumer));
     bus.addListener((entries) => {
       for (const { position, entry } of entries) {
         if (entry.topic === 'room.typing' || entry.topic === 'user.presence') continue;
@@ -91,7 +90,7 @@ export class LaggingConsumer {
   async start(): Promise<void> {
     if (this.#rebuilding) await this.#build(false);
     await this.#run();
-    for (const key of [...this.#parked.keys()]) await this.#retryKey(key);
+    await this.#parked.retry(this.#options.db, this.#stopping.signal);
   }
 
   /**
@@ -130,9 +129,7 @@ export class LaggingConsumer {
         this.#wanted > this.#position ? db.head - this.#position : 0,
       ),
       measure('applied_total', 'Entries applied', 'counter', () => this.#applied),
-      measure('parked', 'Entries that could not be applied', 'gauge', () =>
-        [...this.#parked.values()].reduce((sum, count) => sum + count, 0),
-      ),
+      measure('parked', 'Entries that could not be applied', 'gauge', () => this.#parked.size),
     ];
   }
 
@@ -212,7 +209,7 @@ export class LaggingConsumer {
       if (this.#wanted === wanted) this.#wanted = this.#position;
       return more || this.#wanted !== this.#position;
     }
-    for (const key of parked) this.#countParked(key, 1);
+    for (const key of parked) this.#parked.count(key, 1);
     this.#position = last as Position;
     this.#applied += applied;
     this.#passed = 0;
@@ -226,7 +223,7 @@ export class LaggingConsumer {
     const key = consumer.keyOf(entry);
     if (key === undefined) return false;
     if (this.#parked.has(key)) {
-      this.#parking.park(tx, key, row, '');
+      this.#parked.parking.park(tx, key, row, '');
       parked.push(key);
       return false;
     }
@@ -244,46 +241,14 @@ export class LaggingConsumer {
       const [row] = tx.all(selectBatch, this.#position, 1);
       const found = row && consumer.keyOf(loggedOf(row).entry);
       if (row === undefined || found === undefined) return undefined;
-      this.#parking.park(tx, found, row, textOf(cause));
+      this.#parked.parking.park(tx, found, row, textOf(cause));
       tx.run(updatePosition, row.position, consumer.name);
       return { name: found, position: row.position };
     });
     if (key === undefined) return;
     this.#position = key.position as Position;
-    this.#countParked(key.name, 1);
+    this.#parked.count(key.name, 1);
     log.error({ consumer: consumer.name, key: key.name, err: cause }, 'an entry of the log could not be applied');
-  }
-
-  /** Tries the parked entries of a key, in their order, until one fails again. */
-  async #retryKey(key: string): Promise<void> {
-    let isApplied = true;
-    while (isApplied && !this.#stopping.signal.aborted) isApplied = await this.#retryFirst(key);
-  }
-
-  /** True when the first parked entry of a key was applied and another may wait. */
-  async #retryFirst(key: string): Promise<boolean> {
-    const { db, consumer } = this.#options;
-    const parked = db.read((snapshot) => this.#parking.first(snapshot, key));
-    if (parked === undefined) {
-      this.#parked.delete(key);
-      return false;
-    }
-    const { entry, position } = parked;
-    try {
-      await db.write((tx) => {
-        consumer.apply(tx, entry, position);
-        this.#parking.remove(tx, key, position);
-      });
-    } catch (error) {
-      await db.write((tx) => this.#parking.failedAgain(tx, key, position, textOf(error)));
-      return false;
-    }
-    this.#countParked(key, -1);
-    return true;
-  }
-
-  #countParked(key: string, change: number): void {
-    this.#parked.set(key, (this.#parked.get(key) ?? 0) + change);
   }
 
   #build(anew: boolean): Promise<void> {
@@ -298,7 +263,7 @@ export class LaggingConsumer {
       const row = tx.get(selectConsumer, consumer.name);
       if (!anew && row?.version === consumer.version) return row.cursor ?? undefined;
       consumer.clear(tx);
-      this.#parking.clear(tx);
+      this.#parked.parking.clear(tx);
       this.#parked.clear();
       this.#position = db.head;
       tx.run(upsertConsumer, consumer.name, this.#position, consumer.version, 0);
@@ -315,5 +280,3 @@ export class LaggingConsumer {
     this.#rebuilding = cursor !== undefined;
   }
 }
-
-const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
