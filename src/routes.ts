@@ -48,7 +48,15 @@ import { versionRoutes } from './clientapi/routes/versions.ts';
 import { wellKnownRoutes } from './clientapi/routes/well-known.ts';
 import { voipRoutes } from './clientapi/routes/voip.ts';
 import type { RoomNid } from './bus/index.ts';
-import { keyServerRoutes, onBindRoutes, openIdUserInfoRoutes } from './federation/index.ts';
+import {
+  eventReadRoutes,
+  federationDirectoryRoutes,
+  federationHierarchyRoutes,
+  federationMediaRoutes,
+  keyServerRoutes,
+  onBindRoutes,
+  openIdUserInfoRoutes,
+} from './federation/index.ts';
 import type { Route, SocketRow } from './http/index.ts';
 import type { Modules } from './modules.ts';
 import type { Snapshot } from './storage/index.ts';
@@ -56,14 +64,15 @@ import type { UserId } from './matrix/ids.ts';
 import { version } from './util/version.ts';
 
 export function allRoutes(modules: Modules): Route[] {
-  const { config, limiter, db, rooms, perform, media, push, sync, users, appservices, clock, serverName } = modules;
+  const { config, limiter, db, rooms, remote, perform, media, push, sync, users, appservices, clock, serverName } =
+    modules;
   const { registry: services, queries } = appservices;
   const ignoredUsers = (snapshot: Snapshot, user: UserId): ReadonlySet<string> =>
     users.accountData.ignoredUsers(snapshot, user);
   return [
     ...versionRoutes(),
     ...wellKnownRoutes({ config }),
-    ...keyServerRoutes({ ...modules.federation, version, clock }),
+    ...federationRoutes(modules),
     ...capabilityRoutes({ defaultRoomVersion: config.rooms.defaultVersion, sendsMail: users.validations.isPossible }),
     ...registerRoutes({ db, serverName, services, ...users }),
     ...sessionRoutes({ db, limiter, serverName, services, ...users }),
@@ -90,7 +99,7 @@ export function allRoutes(modules: Modules): Route[] {
     ...roomStateRoutes({ db, rooms, clock, ignoredUsers }),
     ...readingRoutes(modules),
     ...membershipRoutes({ db, rooms, perform, queries, ...users }),
-    ...directoryAliasRoutes({ db, rooms, perform, serverName, queries }),
+    ...directoryAliasRoutes({ db, rooms, perform, remote, serverName, queries }),
     ...discoveryRoutes(modules),
     ...appserviceRoutes({ db, rooms, appservices }),
     ...mediaRoutes({ media }),
@@ -134,6 +143,20 @@ function administratorRoutes(modules: Modules): Route[] {
     push,
     ...users,
   });
+}
+
+/** What other servers ask. */
+function federationRoutes(modules: Modules): Route[] {
+  const { config, db, rooms, perform, media, appservices, serverName, clock } = modules;
+  const { directory: networkRooms, queries } = appservices;
+  const isListShared = config.rooms.publicListOverFederation;
+  return [
+    ...keyServerRoutes({ ...modules.federation, version, clock }),
+    ...eventReadRoutes({ db, rooms, serverName, clock }),
+    ...federationDirectoryRoutes({ db, rooms, perform, serverName, isListShared, queries, networkRooms }),
+    ...federationHierarchyRoutes({ db, rooms, serverName }),
+    ...federationMediaRoutes({ media, serverName }),
+  ];
 }
 
 /** How users find rooms, each other, and help. */

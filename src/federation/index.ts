@@ -1,4 +1,8 @@
 /** Federation: what other servers ask of this one. */
+export { federationDirectoryRoutes, publicRoomsBody } from './routes/directory.ts';
+export { eventReadRoutes } from './routes/events.ts';
+export { federationHierarchyRoutes } from './routes/hierarchy.ts';
+export { keyServerRoutes } from './routes/keys.ts';
+export { federationMediaRoutes } from './routes/media.ts';
 export { openIdUserInfoRoutes } from './routes/openid.ts';
 export { onBindRoutes } from './routes/third-party-invites.ts';
-export { keyServerRoutes } from './routes/keys.ts';

@@ -28,6 +28,6 @@ export {
 export { direction, flag, jsonObject, maybe, positiveNumber, wholeNumber } from './schemas.ts';
 export type { HttpServer } from './server.ts';
 export { socketRoute, type Socket, type SocketContext, type SocketRow } from './socket.ts';
-export { FileBody } from './stream.ts';
+export { FileBody, FramedFile } from './stream.ts';
 export { startHttp, type StartHttpOptions } from './start.ts';
 export { validate } from './validate.ts';

@@ -5,7 +5,7 @@
 import type { ServerResponse } from 'node:http';
 import { Slice } from '../util/slice.ts';
 import { JsonText, Reply } from './route.ts';
-import { FileBody, sendFile } from './stream.ts';
+import { FileBody, FramedFile, sendFile, sendFramed } from './stream.ts';
 
 /** On every answer (C-S API v1.19 §Web Browser Clients); written as one flat array because every request pays for it. */
 const commonHeaders: readonly string[] = [
@@ -28,6 +28,8 @@ export const asReply = (value: unknown): Reply => (value instanceof Reply ? valu
 /** Answers a request. `head`: the headers alone, with the length that the body would have. */
 export async function sendReply(response: ServerResponse, reply: Reply, head: boolean, last: boolean): Promise<void> {
   if (reply.body instanceof FileBody) return sendFile(response, reply.body, headersOf(reply, last), head);
+  if (reply.body instanceof FramedFile)
+    return sendFramed(response, reply.status, reply.body, headersOf(reply, last), head);
   const body = await encode(reply.body);
   if (response.destroyed) return;
   response.writeHead(reply.status, [...headersOf(reply, last), 'Content-Length', String(body.length)]);

@@ -138,3 +138,48 @@ async function sendBytes(response: ServerResponse, handle: FileHandle, start: nu
     if (!response.destroyed || pieces.errored !== null) throw error;
   }
 }
+
+/** A reply's body that is an open file within a frame of a few bytes (a part of a multipart message), always sent whole. */
+export class FramedFile {
+  readonly head: Uint8Array;
+  readonly file: FileBody;
+  readonly tail: Uint8Array;
+
+  constructor(head: Uint8Array, file: FileBody, tail: Uint8Array) {
+    this.head = head;
+    this.file = file;
+    this.tail = tail;
+  }
+}
+
+/** Answers 200 with a framed file. Closes the file. */
+export async function sendFramed(
+  response: ServerResponse,
+  status: number,
+  { head, file, tail }: FramedFile,
+  headers: readonly string[],
+  withoutBody: boolean,
+): Promise<void> {
+  const { handle, size } = file;
+  try {
+    response.writeHead(status, [...headers, 'Content-Length', String(head.length + size + tail.length)]);
+    if (withoutBody) return void response.end();
+    response.write(head);
+    await pipeline(framed(handle, size, tail), response);
+  } catch (error) {
+    if (!response.destroyed) throw error;
+  } finally {
+    await handle.close();
+  }
+}
+
+async function* framed(handle: FileHandle, size: number, tail: Uint8Array): AsyncGenerator<Uint8Array> {
+  for (let at = 0; at < size;) {
+    const length = Math.min(pieceSize, size - at);
+    const { buffer, bytesRead } = await handle.read(Buffer.allocUnsafe(length), 0, length, at);
+    if (bytesRead === 0) throw new Error('a file is shorter than it was');
+    yield buffer.subarray(0, bytesRead);
+    at += bytesRead;
+  }
+  yield tail;
+}

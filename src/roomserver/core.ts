@@ -104,10 +104,16 @@ export interface RoomReader {
 
   event(snapshot: Snapshot, nid: EventNid): StoredEvent | undefined;
   eventById(snapshot: Snapshot, eventId: string): StoredEvent | undefined;
+  /** The id alone, without reading the event. */
+  eventId(snapshot: Snapshot, nid: EventNid): EventId | undefined;
   /** The event parsed, as auth rules want it (redacted when marked so). */
   roomEvent(snapshot: Snapshot, nid: EventNid): RoomEvent;
   /** JSON text of the PDU, as other servers get it (redacted when marked so, or when `redacted`). */
   pduText(snapshot: Snapshot, nid: EventNid, redacted?: boolean): string;
+  /** Numbers of the event's auth events, in the order cited. */
+  authEvents(snapshot: Snapshot, nid: EventNid): readonly EventNid[];
+  /** Numbers of those prev events that are stored. */
+  prevEvents(snapshot: Snapshot, nid: EventNid): EventNid[];
   /** The event as it would be stored redacted. */
   redacted(snapshot: Snapshot, event: StoredEvent): StoredEvent;
   /** The user wanted to be erased (INVARIANTS 17). */
@@ -171,6 +177,10 @@ export interface RoomReader {
   joinedCount(snapshot: Snapshot, room: RoomNid): number;
   invitedCount(snapshot: Snapshot, room: RoomNid): number;
   joinedServers(snapshot: Snapshot, room: RoomNid): ServerName[];
+  /** Whether a user of the server is joined. */
+  isServerJoined(snapshot: Snapshot, room: RoomNid, server: string): boolean;
+  /** The server's users that the current state has a membership of; walks all members of the room. */
+  membersOfServer(snapshot: Snapshot, room: RoomNid, server: string): { user: UserId; membership: Membership }[];
   /** Events that the next one will be built on, oldest first. */
   forwardExtremities(snapshot: Snapshot, room: RoomNid): StoredEvent[];
   /** Rooms in which both users are joined. */

@@ -26,13 +26,22 @@ export {
   type ClientViewOptions,
 } from './query/client-event.ts';
 export { latestEditOf } from './query/edits.ts';
-export { type Hierarchy, type HierarchyRequest, readHierarchy } from './query/hierarchy.ts';
-export { joinRuleIn, mayDiscover } from './query/join-conditions.ts';
+export {
+  type Hierarchy,
+  type HierarchyRequest,
+  readHierarchy,
+  spaceChildren,
+  type SpaceChild,
+} from './query/hierarchy.ts';
+export { joinRuleIn, mayDiscover, mayServerDiscover } from './query/join-conditions.ts';
 export { type PublicRoomsRequest, readPublicRooms } from './query/public-rooms.ts';
 export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
 export { eventsByTime } from './query/by-time.ts';
 export { currentContent, currentLevels } from './query/room-auth.ts';
-export { plainTopic, publishedRoom, roomSummary } from './query/room-summary.ts';
+export { authChain, eventsBetween, eventsUpTo, toldEvent, type MissingWish } from './query/graph.ts';
+export { eventIdsOf, pduTexts, stateForServer, type ServedState } from './query/served-state.ts';
+export { aclAllows, demandAcl, roomForServer, ServerView } from './query/server-visibility.ts';
+export { plainTopic, publishedRoom, roomSummary, type RoomSummary } from './query/room-summary.ts';
 export type * from './types.ts';
 export { openRoomReader } from './reader.ts';
 export { storesMeasures } from './stores.ts';

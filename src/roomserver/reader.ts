@@ -69,8 +69,11 @@ function roomAndEventReader(
   | 'allRooms'
   | 'event'
   | 'eventById'
+  | 'eventId'
   | 'roomEvent'
   | 'pduText'
+  | 'authEvents'
+  | 'prevEvents'
   | 'redacted'
   | 'isErased'
   | 'membershipOf'
@@ -82,11 +85,20 @@ function roomAndEventReader(
     allRooms: (snapshot) => rooms.withState(snapshot),
     event: (snapshot, nid) => events.stored(snapshot, nid),
     eventById: (snapshot, eventId) => events.stored(snapshot, events.nidOf(snapshot, eventId)),
+    eventId: (snapshot, nid) => events.meta(snapshot, nid)?.eventId,
     pduText: (snapshot, nid, redacted = false) => {
       const room = rooms.byNid(snapshot, events.knownMeta(snapshot, nid).room);
       if (!redacted) return events.pduText(snapshot, nid, room.rules);
       const { pdu } = redactEvent(events.parsed(snapshot, nid, room.rules), room.rules);
       return canonicalJson(pdu, { lenient: !room.rules.strictCanonicalJson });
+    },
+    authEvents: (snapshot, nid) => events.authNids(snapshot, nid),
+    prevEvents: (snapshot, nid) => {
+      const known = events.prevNids(snapshot, nid);
+      if (known !== undefined) return known;
+      const { rules } = rooms.byNid(snapshot, events.knownMeta(snapshot, nid).room);
+      const { prevEvents } = events.parsed(snapshot, nid, rules);
+      return prevEvents.map((id) => events.nidOf(snapshot, id)).filter((prev) => prev > 0);
     },
     redacted: (snapshot, event) => ({
       ...event,
@@ -176,6 +188,8 @@ function memberReader(
   | 'joinedCount'
   | 'invitedCount'
   | 'joinedServers'
+  | 'isServerJoined'
+  | 'membersOfServer'
   | 'forwardExtremities'
   | 'sharedRooms'
   | 'joinedRooms'
@@ -193,6 +207,8 @@ function memberReader(
     joinedCount: (snapshot, room) => rooms.head(snapshot, room).joined,
     invitedCount: (snapshot, room) => rooms.head(snapshot, room).invited,
     joinedServers: (snapshot, room): ServerName[] => [...members.joinedServers(snapshot, room).keys()],
+    isServerJoined: (snapshot, room, server) => members.isServerJoined(snapshot, room, server),
+    membersOfServer: (snapshot, room, server) => members.membersOfServer(snapshot, room, server),
     forwardExtremities: (snapshot, room) =>
       rooms.extremities(snapshot, room).flatMap((nid) => events.stored(snapshot, nid) ?? []),
     sharedRooms: (snapshot, one, other) => members.sharedRooms(snapshot, one, other),

@@ -9,6 +9,7 @@ import type { Requester } from '../../src/http/index.ts';
 import type { RoomId, ServerName, UserId } from '../../src/matrix/ids.ts';
 import {
   createPerform,
+  createRemoteRooms,
   createRoomCore,
   type MemberProfile,
   type Perform,
@@ -19,6 +20,7 @@ import type { Database } from '../../src/storage/index.ts';
 import { IdentityServers, Profiles } from '../../src/userapi/index.ts';
 import { testKey } from './room-core.ts';
 import { FakeClock } from './fake-clock.ts';
+import { startFed, TestNetwork } from './federation.ts';
 import { openTestDatabase, startTestServer, tableAuthenticator, testConfig, testRequester } from './http.ts';
 import type { TestClient, TestResponse } from './http.ts';
 
@@ -152,7 +154,9 @@ export async function startRoomServer(): Promise<RoomServer> {
   // Without application services there is nobody to ask.
   const nobody = (): Promise<void> => Promise.resolve();
   const queries = { user: nobody, invited: nobody, alias: nobody };
-  const parts = { db, rooms, perform, serverName, clock, ignoredUsers, profiles, identity, queries };
+  const fed = await startFed(new TestNetwork(), { db, serverName });
+  const remote = createRemoteRooms({ federation: fed.fed });
+  const parts = { db, rooms, perform, remote, serverName, clock, ignoredUsers, profiles, identity, queries };
   const routes = [
     ...roomCreateRoutes(parts),
     ...roomUpgradeRoutes(parts),
@@ -169,6 +173,7 @@ export async function startRoomServer(): Promise<RoomServer> {
   };
   const dispose = async (): Promise<void> => {
     await server.stop();
+    await fed[Symbol.asyncDispose]();
     await database[Symbol.asyncDispose]();
   };
   return {

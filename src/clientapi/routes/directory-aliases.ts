@@ -3,14 +3,22 @@ import * as v from 'valibot';
 import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { parseRoomAlias } from '../../matrix/ids.ts';
-import { findRoom, isWorldReadable, type Perform, type Room, type RoomCore } from '../../roomserver/index.ts';
+import { parseRoomAlias, serverNameOf } from '../../matrix/ids.ts';
+import {
+  findRoom,
+  isWorldReadable,
+  type Perform,
+  type RemoteRooms,
+  type Room,
+  type RoomCore,
+} from '../../roomserver/index.ts';
 import type { Database, Snapshot } from '../../storage/index.ts';
 
 export interface DirectoryAliasRouteParts {
   readonly db: Database;
   readonly rooms: RoomCore;
   readonly perform: Perform;
+  readonly remote: Pick<RemoteRooms, 'aliases'>;
   readonly serverName: string;
   /** Application services, which may know an alias that is not known here. */
   readonly queries: UnknownNames;
@@ -33,14 +41,19 @@ function knownRoom(snapshot: Snapshot, rooms: RoomCore, roomId: string): Room {
   return room;
 }
 
-const resolveRoute = ({ db, rooms, perform, serverName, queries }: DirectoryAliasRouteParts): Route =>
+const resolveRoute = ({ db, rooms, perform, remote, serverName, queries }: DirectoryAliasRouteParts): Route =>
   route({
     method: 'GET',
     path: aliasPath,
     auth: 'none',
     rate: 'read',
-    handle: async ({ params: { roomAlias }, shown }) => {
-      if (parseRoomAlias(roomAlias) === undefined) throw matrixError.invalidParam('The room alias is not valid');
+    handle: async ({ params: { roomAlias }, shown, signal }) => {
+      const alias = parseRoomAlias(roomAlias);
+      if (alias === undefined) throw matrixError.invalidParam('The room alias is not valid');
+      if (serverNameOf(alias) !== serverName) {
+        const { roomId, servers } = await remote.aliases.lookUp(alias, signal);
+        return { room_id: roomId, servers };
+      }
       await queries.alias(roomAlias);
       shown.key(`alias:${roomAlias}`);
       return db.read((snapshot) => {

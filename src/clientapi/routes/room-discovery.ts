@@ -1,6 +1,7 @@
 /** Finding rooms: the published directory, summaries of rooms, the trees of spaces (C-S API v1.19 §Room discovery, §Spaces). */
 import * as v from 'valibot';
 import type { NetworkDirectory } from '../../appservice/index.ts';
+import { publicRoomsBody } from '../../federation/index.ts';
 import { route, type Requester, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseRoomAlias, parseServerName } from '../../matrix/ids.ts';
@@ -15,7 +16,6 @@ import {
   type RoomReader,
 } from '../../roomserver/index.ts';
 import type { Database, Snapshot } from '../../storage/index.ts';
-import { maybe } from './body.ts';
 import { flag, positiveNumber, token, wholeNumber } from './paging-query.ts';
 
 export interface RoomDiscoveryParts {
@@ -56,18 +56,7 @@ const publicRoomRoutes = (parts: RoomDiscoveryParts): Route[] => [
     auth: 'user',
     rate: 'none',
     query: v.object({ server }),
-    body: v.object({
-      limit: maybe(v.pipe(v.number(), v.safeInteger(), v.minValue(0))),
-      since: maybe(v.string()),
-      filter: maybe(
-        v.object({
-          generic_search_term: maybe(v.string()),
-          room_types: maybe(v.array(v.nullable(v.string()))),
-        }),
-      ),
-      include_all_networks: maybe(v.boolean()),
-      third_party_instance_id: maybe(v.string()),
-    }),
+    body: publicRoomsBody,
     handle: ({ query, body: { limit, since, filter, ...networks } }) => {
       if (networks.include_all_networks === true && networks.third_party_instance_id !== undefined) {
         throw matrixError.invalidParam('third_party_instance_id can only be used without include_all_networks');

@@ -27,6 +27,10 @@ export const rooms = section('Rooms.', {
     doc: 'Whether the published room directory is shown to anyone, not only to who is logged in.',
     default: false,
   }),
+  public_list_over_federation: flag({
+    doc: 'Whether the published room directory is shown to other servers.',
+    default: true,
+  }),
 });
 
 export const appservices = list(text({ doc: '', accepts: 'the path of a registration file' }), {

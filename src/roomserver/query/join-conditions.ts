@@ -10,6 +10,7 @@ import type { RoomReader } from '../core.ts';
 import type { Room } from '../types.ts';
 import { isWorldReadable } from './room-access.ts';
 import { currentAuthState, currentContent } from './room-auth.ts';
+import { aclAllows } from './server-visibility.ts';
 
 /** The room's join rule; `invite` where none is set. */
 export const joinRuleIn = (snapshot: Snapshot, rooms: RoomReader, room: Room): string =>
@@ -49,4 +50,21 @@ export function mayDiscover(snapshot: Snapshot, rooms: RoomReader, room: Room, u
   if (rule === 'knock' && room.rules.knocking) return true;
   if (rule === 'knock_restricted' && room.rules.knockRestrictedJoin) return true;
   return user !== undefined && isRestricted(rule, room) && meetsJoinCondition(snapshot, rooms, room, user);
+}
+
+/** The same for another server: whether any of its users might be told about the room (S-S API §Spaces). */
+export function mayServerDiscover(snapshot: Snapshot, rooms: RoomReader, room: Room, server: string): boolean {
+  if (rooms.isServerJoined(snapshot, room.nid, server) || isWorldReadable(snapshot, rooms, room)) return true;
+  // Nobody of another server could join.
+  if (!room.federate || !aclAllows(snapshot, rooms, room, server)) return false;
+  const rule = joinRuleIn(snapshot, rooms, room);
+  if (rule === 'public' || (rule === 'knock' && room.rules.knocking)) return true;
+  if (rule === 'knock_restricted' && room.rules.knockRestrictedJoin) return true;
+  const admits = (roomId: string): boolean => {
+    const other = rooms.room(snapshot, roomId);
+    return other !== undefined && rooms.isServerJoined(snapshot, other.nid, server);
+  };
+  if (isRestricted(rule, room) && allowedRooms(snapshot, rooms, room).some(admits)) return true;
+  const asked = ['invite', 'knock'];
+  return rooms.membersOfServer(snapshot, room.nid, server).some(({ membership }) => asked.includes(membership));
 }

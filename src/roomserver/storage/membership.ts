@@ -77,6 +77,14 @@ const deleteServer = sql<[room: number, server: number]>(
 const selectServers = sql<[room: number], { server: number; joined: number }>(
   'SELECT server, joined FROM room_servers WHERE room = ? ORDER BY server',
 );
+const selectServer = sql<[room: number, server: number], { joined: number }>(
+  'SELECT joined FROM room_servers WHERE room = ? AND server = ?',
+);
+/** The server name of a user id stands behind its first colon. */
+const selectMembersOfServer = sql<[room: number, server: string], { user: string; membership: number }>(
+  `SELECT k.key AS user, m.membership FROM room_members m JOIN room_keys k ON k.nid = m.user
+   WHERE m.room = ? AND substr(k.key, instr(k.key, ':') + 1) = ? ORDER BY m.membership, m.user`,
+);
 const localColumns = 'user, position, room, membership, event, out_of_band, forgotten';
 const insertLocal = sql<
   [user: number, position: number, room: number, membership: number, event: number, outOfBand: number]
@@ -238,6 +246,17 @@ export class MemberStore {
   joinedServers(snapshot: Snapshot, room: RoomNid): Map<ServerName, number> {
     const rows = snapshot.all(selectServers, room);
     return new Map(rows.map((row) => [this.#keys.text(snapshot, row.server as StateKeyNid) as ServerName, row.joined]));
+  }
+
+  isServerJoined(snapshot: Snapshot, room: RoomNid, server: string): boolean {
+    return snapshot.get(selectServer, room, this.#keys.find(snapshot, server)) !== undefined;
+  }
+
+  membersOfServer(snapshot: Snapshot, room: RoomNid, server: string): { user: UserId; membership: Membership }[] {
+    return snapshot.all(selectMembersOfServer, room, server).flatMap((row) => {
+      const membership = membershipOfCode(row.membership);
+      return membership === undefined ? [] : [{ user: row.user as UserId, membership }];
+    });
   }
 
   joinedRooms(snapshot: Snapshot, user: UserId): RoomNid[] {
