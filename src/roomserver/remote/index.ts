@@ -1,11 +1,14 @@
 /** Rooms as other servers tell them: what they send is checked, what is missing is fetched. Uses fedclient, knows no routes. */
 import type { FedClient } from '../../fedclient/index.ts';
+import { RemoteAliases } from './aliases.ts';
 import { PduChecker } from './pdus.ts';
 
+export type { RemoteAlias, RemoteAliases } from './aliases.ts';
 export type { CheckedPdus, CheckWish, FailedPdu, PduChecker } from './pdus.ts';
 
 export interface RemoteRooms {
   readonly pdus: PduChecker;
+  readonly aliases: RemoteAliases;
 }
 
 export interface RemoteRoomsParts {
@@ -13,5 +16,5 @@ export interface RemoteRoomsParts {
 }
 
 export function createRemoteRooms({ federation }: RemoteRoomsParts): RemoteRooms {
-  return { pdus: new PduChecker(federation) };
+  return { pdus: new PduChecker(federation), aliases: new RemoteAliases(federation) };
 }
