@@ -72,14 +72,18 @@ export type Verdict =
   | { readonly kind: 'accepted'; readonly nid: EventNid }
   | { readonly kind: 'soft-failed'; readonly nid: EventNid; readonly reason: string }
   | { readonly kind: 'rejected'; readonly nid: EventNid; readonly reason: string }
-  /** Not stored: bad format or signature, or something it needs cannot be had. */
-  | { readonly kind: 'dropped'; readonly reason: string };
+  /** Not stored: bad format or signature, or something it needs is not stored (`lacks`). */
+  | { readonly kind: 'dropped'; readonly reason: string; readonly lacks?: true };
 
 export type InputKind = 'live' | 'backfilled' | 'outlier';
 
 export interface InputOptions {
   /** The state before an event as another server told it (ids of stored events), for events with unknown prev events. */
   readonly stateBefore?: ReadonlyMap<EventId, readonly EventId[]>;
+  /** The state after prev events that are not stored, as another server told it (ids of stored events), by prev event. */
+  readonly stateAfterMissing?: ReadonlyMap<EventId, readonly EventId[]>;
+  /** Events that a policy server does not recommend (check 7), each with the reason: soft-failed when nothing else is wrong. */
+  readonly notRecommended?: ReadonlyMap<EventId, string>;
   /** This event, a join through another server, and its state replace what we knew of the room (INVARIANTS 13). */
   readonly replacesRoom?: EventId;
 }

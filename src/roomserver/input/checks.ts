@@ -59,6 +59,13 @@ export const checkByStateBefore: Phase = (tx, job, { stores }) => {
   return undefined;
 };
 
+/** Check 7; what an event's own auth events and states forbid is said first. */
+export const checkRecommended: Phase = (_tx, job) => {
+  if (job.failure !== undefined || job.kind !== 'live' || job.notRecommended === undefined) return undefined;
+  job.failure = { flag: flag.softFailed, reason: job.notRecommended };
+  return undefined;
+};
+
 export const checkByCurrentState: Phase = (tx, job, { stores }) => {
   if (job.failure !== undefined || job.kind !== 'live' || job.replacesRoom) return undefined;
   const current = stores.rooms.head(tx, job.room.nid).snapshot;

@@ -11,7 +11,7 @@ export const findEdges: Phase = (tx, job, { stores }) => {
   const auth: EventNid[] = [];
   for (const eventId of job.event.authEvents) {
     const nid = stores.events.nidOf(tx, eventId);
-    if (nid === 0) return { kind: 'dropped', reason: `the auth event ${eventId} is not known` };
+    if (nid === 0) return { kind: 'dropped', reason: `the auth event ${eventId} is not known`, lacks: true };
     // An outlier that has a number already may cite only what was stored before it.
     if (job.known !== undefined && nid >= job.known.nid)
       return { kind: 'dropped', reason: 'its auth events form a cycle' };

@@ -17,7 +17,7 @@ import { type Job, type PipelineTools, newJob } from './job.ts';
 import { endKnown } from './known.ts';
 import { runReceived } from './pipeline.ts';
 import { placeBackfilled } from './places.ts';
-import { findStateBefore } from './state-before.ts';
+import { findStateBefore, storeToldState } from './state-before.ts';
 
 /** Time after which a transaction of a batch takes no further event, in ms. */
 const unitBudgetMs = 8;
@@ -29,13 +29,15 @@ interface Batch {
   readonly kind: InputKind;
   readonly options: InputOptions;
   readonly slots: ReadonlyMap<EventId, Position> | undefined;
+  readonly toldAfter: ReadonlyMap<EventId, SnapshotNid>;
 }
 
 export function roomInput(db: Database, tools: PipelineTools): RoomInput {
   return {
     async input(roomId, events, kind, options = {}) {
       const slots = kind === 'backfilled' ? slotsOf(db, tools, roomId, events) : undefined;
-      const batch: Batch = { roomId, events, kind, options, slots };
+      const toldAfter = await storeTold(db, tools, roomId, options);
+      const batch: Batch = { roomId, events, kind, options, slots, toldAfter };
       const verdicts: Verdict[] = [];
       // After a deferral one event is taken at a time, until the one that was deferred is through.
       let alone = 0;
@@ -56,6 +58,23 @@ export function roomInput(db: Database, tools: PipelineTools): RoomInput {
 }
 
 const unknownRoom: Verdict = { kind: 'dropped', reason: 'the room is not known' };
+
+/** States that others told, stored ahead: a resolution that is prepared between two transactions finds them there. */
+async function storeTold(
+  db: Database,
+  { stores }: PipelineTools,
+  roomId: RoomId,
+  { stateAfterMissing }: InputOptions,
+): Promise<Map<EventId, SnapshotNid>> {
+  const told = new Map<EventId, SnapshotNid>();
+  const room = db.read((snapshot) => stores.rooms.byId(snapshot, roomId));
+  if (stateAfterMissing === undefined || room === undefined) return told;
+  for (const [eventId, state] of stateAfterMissing) {
+    const stored = await db.write((tx) => storeToldState(tx, stores, room, state));
+    if (typeof stored === 'number') told.set(eventId, stored);
+  }
+  return told;
+}
 
 function slotsOf(
   db: Database,
@@ -107,13 +126,15 @@ function receive(tools: PipelineTools, tx: Tx, batch: Batch, event: RoomEvent): 
   return verdict;
 }
 
-const jobOf = ({ kind, options, slots }: Batch, room: Room, event: RoomEvent): Job =>
+const jobOf = ({ kind, options, slots, toldAfter }: Batch, room: Room, event: RoomEvent): Job =>
   newJob({
     event,
     room,
     kind,
     mayDefer: true,
     toldState: options.stateBefore?.get(event.eventId),
+    toldAfter,
+    notRecommended: options.notRecommended?.get(event.eventId),
     replacesRoom: options.replacesRoom === event.eventId,
     slot: slots?.get(event.eventId),
   });

@@ -29,6 +29,10 @@ export interface Job {
   readonly mayDefer: boolean;
   /** The state before the event as another server told it, as event ids; all of them are stored. */
   readonly toldState: readonly EventId[] | undefined;
+  /** The state after missing prev events as another server told it. */
+  readonly toldAfter: ReadonlyMap<EventId, SnapshotNid>;
+  /** Why a policy server does not recommend the event; undefined: it does, or there is none. */
+  readonly notRecommended: string | undefined;
   /** Made here on all forward extremities: nothing else leads to the state after it. */
   readonly coversAll: boolean;
   /** The event and its state replace what we knew of the room (INVARIANTS 13). */
@@ -61,12 +65,16 @@ export interface Job {
 /** One step of the pipeline; a verdict ends it. */
 export type Phase = (tx: Tx, job: Job, tools: PipelineTools) => Verdict | undefined;
 
+const noneTold: ReadonlyMap<EventId, SnapshotNid> = new Map();
+
 export const newJob = (
   given: Pick<Job, 'event' | 'room' | 'kind'> &
-    Partial<Pick<Job, 'mayDefer' | 'toldState' | 'replacesRoom' | 'coversAll' | 'slot'>>,
+    Partial<Pick<Job, 'mayDefer' | 'toldState' | 'toldAfter' | 'notRecommended' | 'replacesRoom' | 'coversAll' | 'slot'>>,
 ): Job => ({
   mayDefer: false,
   toldState: undefined,
+  toldAfter: noneTold,
+  notRecommended: undefined,
   replacesRoom: false,
   coversAll: false,
   slot: undefined,

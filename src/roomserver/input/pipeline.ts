@@ -7,7 +7,7 @@ import type { Verdict } from '../core.ts';
 import { flag } from '../storage/event-rows.ts';
 import { announce } from './announce.ts';
 import { annotate, annotateOthers } from './annotate.ts';
-import { checkByAuthEvents, checkByCurrentState, checkByStateBefore } from './checks.ts';
+import { checkByAuthEvents, checkByCurrentState, checkByStateBefore, checkRecommended } from './checks.ts';
 import { moveState } from './current.ts';
 import { findEdges } from './edges.ts';
 import { moveExtremities, moveOwnExtremities } from './extremities.ts';
@@ -24,6 +24,7 @@ const received: readonly Phase[] = [
   checkByAuthEvents,
   checkByStateBefore,
   checkByCurrentState,
+  checkRecommended,
   storeEvent,
   storeEdges,
   rejudgeCiting,

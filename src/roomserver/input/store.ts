@@ -10,7 +10,7 @@ import { type Job, type Phase, type PipelineTools, positionOf } from './job.ts';
 export const storeEvent: Phase = (tx, job, { stores }) => {
   const { event, room, known, auth, before } = job;
   const isOutlier = job.kind === 'outlier';
-  const told = job.toldState !== undefined && !isOutlier;
+  const told = !isOutlier && (job.toldState !== undefined || job.missing.length > 0);
   const flags = (isOutlier ? flag.outlier : 0) | (told ? flag.toldState : 0) | (job.failure?.flag ?? 0);
   const place = placeOf(tx, job);
   if (known === undefined) job.nid = stores.events.newNid();
