@@ -84,7 +84,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   );
   metrics.add(federation.measures);
   const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
-  const remote = createRemoteRooms({ federation });
+  const remote = lifecycle.use('remote rooms', createRemoteRooms({ federation, db, rooms, serverName, clock, log }));
   const users = createUserApi({
     ...{ db, bus, rooms, config, serverName, signingKey, clock },
     isReserved: (userId) => services.reservesUser(userId),

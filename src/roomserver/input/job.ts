@@ -69,7 +69,9 @@ const noneTold: ReadonlyMap<EventId, SnapshotNid> = new Map();
 
 export const newJob = (
   given: Pick<Job, 'event' | 'room' | 'kind'> &
-    Partial<Pick<Job, 'mayDefer' | 'toldState' | 'toldAfter' | 'notRecommended' | 'replacesRoom' | 'coversAll' | 'slot'>>,
+    Partial<
+      Pick<Job, 'mayDefer' | 'toldState' | 'toldAfter' | 'notRecommended' | 'replacesRoom' | 'coversAll' | 'slot'>
+    >,
 ): Job => ({
   mayDefer: false,
   toldState: undefined,

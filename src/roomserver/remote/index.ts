@@ -1,20 +1,69 @@
 /** Rooms as other servers tell them: what they send is checked, what is missing is fetched. Uses fedclient, knows no routes. */
 import type { FedClient } from '../../fedclient/index.ts';
 import { RemoteAliases } from './aliases.ts';
+import type { ServerName } from '../../matrix/ids.ts';
+import type { Database } from '../../storage/index.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { Logger } from '../../util/log.ts';
+import type { RoomCore } from '../core.ts';
+import type { Stores } from '../stores.ts';
+import { AuthEvents } from './auth-events.ts';
+import { Backfill } from './backfill.ts';
+import { Handshakes } from './handshakes.ts';
+import { Intake } from './intake.ts';
+import { MissingEvents } from './missing.ts';
+import type { FetchParts } from './parts.ts';
 import { PduChecker } from './pdus.ts';
+import { RoomServers } from './servers.ts';
+import { SingleEvents } from './single-events.ts';
+import { ToldStates } from './told-state.ts';
 
 export type { RemoteAlias, RemoteAliases } from './aliases.ts';
+export type { BackfillWish } from './backfill.ts';
+export type { Handshakes } from './handshakes.ts';
+export type { Outcome } from './intake.ts';
 export type { CheckedPdus, CheckWish, FailedPdu, PduChecker } from './pdus.ts';
+export type { RoomServers } from './servers.ts';
 
-export interface RemoteRooms {
+export interface RemoteRooms extends Disposable {
   readonly pdus: PduChecker;
   readonly aliases: RemoteAliases;
+  /** Whom to ask about a room. */
+  readonly servers: RoomServers;
+  /** Rooms that we are entering. */
+  readonly handshakes: Handshakes;
+  readonly intake: Intake;
+  /** Fetches history before a gap; true: something came, read again. */
+  readonly backfill: Backfill['backfill'];
+  /** Whether `backfill` has anything to ask for now. */
+  readonly hasGap: Backfill['isWorthwhile'];
 }
 
 export interface RemoteRoomsParts {
   readonly federation: FedClient;
+  readonly db: Database;
+  readonly rooms: RoomCore & { readonly stores: Stores };
+  readonly serverName: ServerName;
+  readonly clock: Clock;
+  readonly log: Logger;
 }
 
-export function createRemoteRooms({ federation }: RemoteRoomsParts): RemoteRooms {
-  return { pdus: new PduChecker(federation), aliases: new RemoteAliases(federation) };
+export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
+  const { federation, db, rooms, clock } = given;
+  const stopping = new AbortController();
+  const pdus = new PduChecker(federation);
+  const servers = new RoomServers(given);
+  const log = given.log.child({ module: 'remote rooms' });
+  const parts: FetchParts = { api: federation.api, db, rooms, pdus, servers, clock, log };
+  const singles = new SingleEvents(parts);
+  const auth = new AuthEvents(parts, singles);
+  const states = new ToldStates(parts, singles, auth, stopping.signal);
+  const intake = new Intake(parts, new MissingEvents(parts, states), auth);
+  const backfill = new Backfill(parts, auth, states);
+  return {
+    ...{ pdus, servers, handshakes: new Handshakes(), intake, aliases: new RemoteAliases(federation) },
+    backfill: (room, wish, signal) => backfill.backfill(room, wish, signal),
+    hasGap: (room, wish) => backfill.isWorthwhile(room, wish),
+    [Symbol.dispose]: () => stopping.abort(),
+  };
 }

@@ -4,7 +4,7 @@
  * fails alone.
  */
 import type { FedClient } from '../../fedclient/index.ts';
-import type { RoomId } from '../../matrix/ids.ts';
+import type { EventId, RoomId } from '../../matrix/ids.ts';
 import { hasValidContentHash, redactEvent, type RoomEvent } from '../../matrix/pdu.ts';
 import { checkPdu, type PduCheckOptions } from '../../matrix/pdu-check.ts';
 import type { RoomVersionRules } from '../../matrix/room-versions.ts';
@@ -27,6 +27,8 @@ export interface CheckedPdus {
 export interface CheckWish extends PduCheckOptions {
   /** Events of any other room fail. */
   readonly roomId?: RoomId;
+  /** Events that need no look (they are stored): they come out neither here nor there. */
+  readonly isKnown?: (eventId: EventId) => boolean;
 }
 
 export class PduChecker {
@@ -46,10 +48,17 @@ export class PduChecker {
       if (!checked.ok) failed.push({ eventId: undefined, reason: checked.error.message, transient: false });
       else if (wish.roomId !== undefined && checked.value.roomId !== wish.roomId)
         failed.push({ eventId: checked.value.eventId, reason: 'the event belongs to another room', transient: false });
-      else parsed.set(checked.value.eventId, checked.value);
+      else if (wish.isKnown?.(checked.value.eventId) !== true) parsed.set(checked.value.eventId, checked.value);
       await slice.tick();
     }
-    const candidates = [...parsed.values()];
+    const verified = await this.verify([...parsed.values()], rules);
+    return { events: verified.events, failed: [...failed, ...verified.failed] };
+  }
+
+  /** Checks 2 and 3 for events whose format was checked. */
+  async verify(candidates: readonly RoomEvent[], rules: RoomVersionRules): Promise<CheckedPdus> {
+    const failed: FailedPdu[] = [];
+    const slice = new Slice();
     const verdicts = await this.#verifyEvents(candidates, rules);
     const events: RoomEvent[] = [];
     for (const [index, event] of candidates.entries()) {

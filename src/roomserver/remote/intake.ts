@@ -1,0 +1,78 @@
+/**
+ * The intake lane (INVARIANTS 3): events of one room as another server sent them go through checks 2 and 3, what they
+ * stand on is fetched, and then they are judged and stored in short commits. Nothing here is decided for good: the
+ * pipeline looks at everything again in its transaction.
+ */
+import type { EventId, ServerName } from '../../matrix/ids.ts';
+import type { RoomEvent } from '../../matrix/pdu.ts';
+import type { Verdict } from '../core.ts';
+import type { Room } from '../types.ts';
+import type { AuthEvents } from './auth-events.ts';
+import type { MissingEvents } from './missing.ts';
+import { storingOrder } from './order.ts';
+import { type FetchParts, isInGraph, within } from './parts.ts';
+
+/** What became of a received event; `waiting`: something it needs cannot be had now, another time it may. */
+export type Outcome = Verdict | { readonly kind: 'waiting'; readonly reason: string };
+
+/** Time for all that is fetched for one batch. */
+const batchMs = 120_000;
+
+export class Intake {
+  readonly #parts: FetchParts;
+  readonly #missing: MissingEvents;
+  readonly #auth: AuthEvents;
+
+  constructor(parts: FetchParts, missing: MissingEvents, auth: AuthEvents) {
+    this.#parts = parts;
+    this.#missing = missing;
+    this.#auth = auth;
+  }
+
+  /**
+   * Receives events that passed check 1, in the order in which they were sent. At most one call a room at a time.
+   * Resolves with the outcome of each; what is fetched besides is stored too.
+   */
+  async receive(
+    room: Room,
+    origin: ServerName,
+    events: readonly RoomEvent[],
+    signal?: AbortSignal,
+  ): Promise<Map<EventId, Outcome>> {
+    const outcomes = new Map<EventId, Outcome>();
+    const limited = within(batchMs, signal);
+    const checked = await this.#check(room, events, outcomes);
+    const { pulled, told, withheld } = await this.#missing.fill(room, checked, origin, limited);
+    for (const id of withheld) {
+      outcomes.set(id, { kind: 'dropped', reason: 'the events that it stands on were not given' });
+    }
+    const pushed = checked.filter(({ eventId }) => !withheld.has(eventId));
+    const batch = storingOrder([...pulled, ...pushed]);
+    const servers = this.#parts.servers.inTurn(room, [origin]);
+    const ready = await this.#auth.complete(room, batch, servers, limited);
+    const verdicts = await this.#parts.rooms.input(room.roomId, ready, 'live', { stateAfterMissing: told });
+    for (const { eventId } of pushed) outcomes.set(eventId, outcomeOf(verdicts.get(eventId)));
+    return outcomes;
+  }
+
+  /** Checks 2 and 3; what stands in the graph has passed them. Failures become outcomes. */
+  async #check(room: Room, events: readonly RoomEvent[], outcomes: Map<EventId, Outcome>): Promise<RoomEvent[]> {
+    const { db, rooms, pdus } = this.#parts;
+    const isNew = db.read((snapshot) => events.map(({ eventId }) => !isInGraph(rooms.stores, snapshot, eventId)));
+    const verified = await pdus.verify(
+      events.filter((_event, index) => isNew[index]),
+      room.rules,
+    );
+    for (const { eventId, reason, transient } of verified.failed) {
+      outcomes.set(eventId as EventId, { kind: transient ? 'waiting' : 'dropped', reason });
+    }
+    const passed = new Map(verified.events.map((event) => [event.eventId, event]));
+    return events.flatMap((event, index) => (isNew[index] === true ? (passed.get(event.eventId) ?? []) : event));
+  }
+}
+
+/** No verdict: the event was left out because something it needs is missing, or forms a cycle. */
+function outcomeOf(verdict: Verdict | undefined): Outcome {
+  if (verdict === undefined) return { kind: 'waiting', reason: 'events that it cites cannot be had' };
+  return verdict.kind === 'dropped' && verdict.lacks === true ? { kind: 'waiting', reason: verdict.reason } : verdict;
+}

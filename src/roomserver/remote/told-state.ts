@@ -1,0 +1,113 @@
+/**
+ * The state after an event that is not here, as another server tells it (S-S API v1.19 §GET /state_ids, §GET /state):
+ * by ids, of which single events are fetched; as a whole where most is missing. What comes is stored as outliers.
+ */
+import type { EventId, ServerName } from '../../matrix/ids.ts';
+import type { RoomEvent } from '../../matrix/pdu.ts';
+import type { Room } from '../types.ts';
+import type { AuthEvents } from './auth-events.ts';
+import { type FetchParts, isStored, Shared, within } from './parts.ts';
+import type { SingleEvents } from './single-events.ts';
+
+/** Missing events up to which they are always asked for one by one. */
+const mostSingles = 100;
+/** State and auth events of one answer. */
+const mostIds = 300_000;
+const errandMs = 5 * 60_000;
+
+export class ToldStates {
+  readonly #parts: FetchParts;
+  readonly #singles: SingleEvents;
+  readonly #auth: AuthEvents;
+  readonly #shared = new Shared<readonly EventId[] | undefined>();
+  readonly #stopping: AbortSignal;
+
+  constructor(parts: FetchParts, singles: SingleEvents, auth: AuthEvents, stopping: AbortSignal) {
+    this.#parts = parts;
+    this.#singles = singles;
+    this.#auth = auth;
+    this.#stopping = stopping;
+  }
+
+  /** Ids of stored events that make up the state after an event; undefined when nobody told it. */
+  after(room: Room, eventId: EventId, servers: readonly ServerName[]): Promise<readonly EventId[] | undefined> {
+    return this.#shared.run(`${room.nid} ${eventId}`, async () => {
+      const signal = within(errandMs, this.#stopping);
+      let best: readonly EventId[] | undefined;
+      for (const server of servers) {
+        if (signal.aborted) break;
+        const told = await this.#ask(room, eventId, server, servers, signal);
+        if (told === undefined) continue;
+        if (told.whole) return told.state;
+        if (best === undefined || told.state.length > best.length) best = told.state;
+      }
+      return best;
+    });
+  }
+
+  /** What one server says; `whole` when no event of it is missing. */
+  async #ask(
+    room: Room,
+    eventId: EventId,
+    server: ServerName,
+    servers: readonly ServerName[],
+    signal: AbortSignal,
+  ): Promise<{ readonly state: readonly EventId[]; readonly whole: boolean } | undefined> {
+    const answer = await this.#parts.api.stateIds(server, room.roomId, eventId, { signal });
+    if (!answer.ok) {
+      this.#parts.log.debug(
+        { room: room.roomId, event: eventId, server, fault: answer.error.kind },
+        'no state was told',
+      );
+      return undefined;
+    }
+    const stateIds = answer.value.stateIds as readonly EventId[];
+    const all = new Set([...stateIds, ...(answer.value.authChainIds as readonly EventId[]), eventId]);
+    // "The fully resolved state for the room prior to considering any state changes induced by the requested event": a
+    // state without a create event is none.
+    if (all.size > mostIds || !this.#holdsCreate(room, stateIds)) return undefined;
+    const missing = this.#missing(all);
+    const order = [server, ...servers.filter((other) => other !== server)];
+    const events =
+      missing.length > mostSingles && missing.length * 2 > all.size
+        ? await this.#whole(room, eventId, server, signal)
+        : await this.#singles.fetch(room, missing, order, signal);
+    if (events.length > 0) await this.#auth.storeOutliers(room, events, order, signal);
+    const state = this.#stored(stateIds);
+    return { state: this.#withOwn(room, eventId, state), whole: state.length === stateIds.length };
+  }
+
+  /** The state and its auth chain in one answer, and the event itself. */
+  async #whole(room: Room, eventId: EventId, server: ServerName, signal: AbortSignal): Promise<RoomEvent[]> {
+    const answer = await this.#parts.api.state(server, room.roomId, eventId, { signal });
+    const texts = answer.ok ? [...answer.value.authChain, ...answer.value.state].slice(0, mostIds) : [];
+    const isKnown = (id: EventId): boolean => this.#missing([id]).length === 0;
+    const wish = { roomId: room.roomId, anyReferenceCount: true, isKnown };
+    const { events } = await this.#parts.pdus.check(texts, room.rules, wish);
+    return [...events, ...(await this.#singles.fetch(room, this.#missing([eventId]), [server], signal))];
+  }
+
+  /** The state after: the event's own entry stands last and wins, unless it is none or rejected. */
+  #withOwn(room: Room, eventId: EventId, state: readonly EventId[]): readonly EventId[] {
+    return this.#missing([eventId]).length === 0 ? [...state, eventId] : state;
+  }
+
+  #holdsCreate(room: Room, ids: readonly EventId[]): boolean {
+    const { db, rooms } = this.#parts;
+    return db.read((snapshot) => {
+      const create = rooms.stores.rooms.head(snapshot, room.nid).create_event;
+      const eventId = create > 0 ? rooms.stores.events.meta(snapshot, create)?.eventId : undefined;
+      return eventId !== undefined && ids.includes(eventId);
+    });
+  }
+
+  #missing(ids: Iterable<EventId>): EventId[] {
+    const { db, rooms } = this.#parts;
+    return db.read((snapshot) => [...ids].filter((id) => !isStored(rooms.stores, snapshot, id)));
+  }
+
+  #stored(ids: readonly EventId[]): EventId[] {
+    const { db, rooms } = this.#parts;
+    return db.read((snapshot) => ids.filter((id) => isStored(rooms.stores, snapshot, id)));
+  }
+}
