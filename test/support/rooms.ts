@@ -18,6 +18,7 @@ import {
 } from '../../src/roomserver/index.ts';
 import type { Database } from '../../src/storage/index.ts';
 import { IdentityServers, Profiles } from '../../src/userapi/index.ts';
+import { createLogger } from '../../src/util/log.ts';
 import { testKey } from './room-core.ts';
 import { FakeClock } from './fake-clock.ts';
 import { startFed, TestNetwork } from './federation.ts';
@@ -155,7 +156,10 @@ export async function startRoomServer(): Promise<RoomServer> {
   const nobody = (): Promise<void> => Promise.resolve();
   const queries = { user: nobody, invited: nobody, alias: nobody };
   const fed = await startFed(new TestNetwork(), { db, serverName });
-  const remote = createRemoteRooms({ federation: fed.fed });
+  const remote = createRemoteRooms({
+    ...{ federation: fed.fed, db, rooms, serverName, clock },
+    log: createLogger({ level: 'silent', format: 'json' }),
+  });
   const parts = { db, rooms, perform, remote, serverName, clock, ignoredUsers, profiles, identity, queries };
   const routes = [
     ...roomCreateRoutes(parts),
@@ -173,6 +177,7 @@ export async function startRoomServer(): Promise<RoomServer> {
   };
   const dispose = async (): Promise<void> => {
     await server.stop();
+    remote[Symbol.dispose]();
     await fed[Symbol.asyncDispose]();
     await database[Symbol.asyncDispose]();
   };
