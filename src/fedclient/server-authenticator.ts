@@ -38,7 +38,7 @@ export class XMatrixAuthenticator implements ServerAuthenticator {
     const claims = headers.map(parseXMatrix).filter((claim) => claim !== undefined);
     const [first] = claims;
     if (first === undefined || claims.some(({ origin }) => origin !== first.origin))
-      throw matrixError.unauthorized('The X-Matrix authorization is malformed');
+      throw matrixError.invalidParam('The X-Matrix authorization is malformed');
     // "If this property is included, but the value does not match the receiving server's name, the receiving server must
     // deny the request with an HTTP status code 401 Unauthorized."
     const { serverName, filter } = this.#parts;

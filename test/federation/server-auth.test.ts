@@ -131,7 +131,6 @@ describe('requests of other servers', () => {
   test.each<[string, () => string | undefined]>([
     ['nothing', () => undefined],
     ['an access token', () => 'Bearer abc'],
-    ['half a header', () => 'X-Matrix origin="peer.test"'],
     ['a signature for another server', () => sign({ body: '{}' }, { destination: 'other.test' })],
     ['a signature over another body', () => sign({ body: '{"a":1}' })],
     ['a signature over no body', () => sign({})],
@@ -145,6 +144,13 @@ describe('requests of other servers', () => {
     const authorization = header();
     const answer = await send({ body: '{}', ...(authorization === undefined ? {} : { authorization }) });
     expect(answer).toMatchObject({ status: 401, json: { errcode: 'M_UNAUTHORIZED' } });
+  });
+
+  test.each([
+    ['half a header', 'X-Matrix origin="peer.test"'],
+    ['a name that no server can have', 'X-Matrix origin="peer.test:http",key="ed25519:1",sig="AAAA"'],
+  ])('are refused with 400 when they bring %s', async (_, authorization) => {
+    expect(await send({ body: '{}', authorization })).toMatchObject({ status: 400 });
   });
 
   test('are refused with 403 from servers that the operator denies, without asking them for keys', async () => {
