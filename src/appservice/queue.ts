@@ -60,6 +60,8 @@ export class ServiceQueue implements Projection {
         if (entry.whole) tx.run(deleteListedRoom, entry.room);
         return;
       case 'room.state':
+      case 'room.unpartial':
+      case 'event.withdrawn':
       case 'room.backfilled':
       case 'event.redacted':
       case 'user.account_data':

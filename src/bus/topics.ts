@@ -44,6 +44,16 @@ export interface RoomStateEntry {
   readonly roomId: RoomId;
 }
 
+/**
+ * A room that was joined without its members has all its state (a row of its history has the same Position). A client that
+ * wants all members gets the room as newly joined.
+ */
+export interface UnpartialEntry {
+  readonly topic: 'room.unpartial';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+}
+
 /** A user's membership in a room, as /sync knows it, changed (also out of band: invite, knock, rejection, retraction, forget). */
 export interface MembershipEntry {
   readonly topic: 'room.membership';
@@ -60,6 +70,19 @@ export interface RedactedEntry {
   readonly roomId: RoomId;
   readonly event: EventNid;
   readonly redaction: EventNid;
+}
+
+/**
+ * An event that stood in a timeline stands in none any more: a verdict on it, or on what it stands on, has changed.
+ * Clients keep what they were sent; the state that follows is told by `room.state` or `room.unpartial`.
+ */
+export interface WithdrawnEntry {
+  readonly topic: 'event.withdrawn';
+  readonly room: RoomNid;
+  readonly roomId: RoomId;
+  readonly event: EventNid;
+  /** The slot that it had, for rows kept by Position. */
+  readonly slot: number;
 }
 
 /** Events of a room up to a place in its order were deleted; look-ups of what is gone find nothing. */
@@ -142,8 +165,10 @@ export type StoredEntry =
   | RoomEventEntry
   | BackfilledEntry
   | RoomStateEntry
+  | UnpartialEntry
   | MembershipEntry
   | RedactedEntry
+  | WithdrawnEntry
   | PurgedEntry
   | AccountDataEntry
   | ReceiptEntry

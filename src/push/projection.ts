@@ -10,6 +10,7 @@ import type {
   Projection,
   PurgedEntry,
   RedactedEntry,
+  WithdrawnEntry,
   RoomEventEntry,
   RoomNid,
   StoredEntry,
@@ -87,7 +88,11 @@ export class PushProjection implements Projection {
         if (entry.whole) tx.run(deleteOwnEvents, entry.room);
         if (tx.run(deleteActionsUpTo, entry.room, entry.upTo).changes > 0) this.#recount(tx, entry, position);
         return;
+      case 'event.withdrawn':
+        if (tx.run(deleteAction, entry.room, entry.slot).changes > 0) this.#recount(tx, entry, position);
+        return;
       case 'room.state':
+      case 'room.unpartial':
       case 'room.backfilled':
       case 'user.profile':
       case 'user.device_list':
@@ -233,7 +238,7 @@ export class PushProjection implements Projection {
   }
 
   /** Facts of a room are gone: everyone's counts there may be lower. */
-  #recount(tx: Tx, { room, roomId }: RedactedEntry | PurgedEntry, position: Position): void {
+  #recount(tx: Tx, { room, roomId }: RedactedEntry | WithdrawnEntry | PurgedEntry, position: Position): void {
     const { rooms, counts, badges, bus } = this.#parts;
     counts.invalidate(room);
     badges.roomChanged(tx, room, position);

@@ -86,6 +86,19 @@ export interface InputOptions {
   readonly notRecommended?: ReadonlyMap<EventId, string>;
   /** This event, a join through another server, and its state replace what we knew of the room (INVARIANTS 13). */
   readonly replacesRoom?: EventId;
+  /**
+   * `stateBefore` of this event, a join of ours, lacks members: the room is partial from it on, until its resync has ended
+   * (DESIGN §7). A room that is whole and that we are in never becomes partial again: there the event is dropped.
+   */
+  readonly partialJoin?: PartialJoin;
+}
+
+export interface PartialJoin {
+  readonly event: EventId;
+  /** The resident server that answered. */
+  readonly via: ServerName;
+  /** The servers that were in the room before the join, as it told. */
+  readonly servers: readonly ServerName[];
 }
 
 /** Receiving events made elsewhere (other servers, imports, tests): the full event graph. */
@@ -185,6 +198,12 @@ export interface RoomReader {
   isServerJoined(snapshot: Snapshot, room: RoomNid, server: string): boolean;
   /** The server's users that the current state has a membership of; walks all members of the room. */
   membersOfServer(snapshot: Snapshot, room: RoomNid, server: string): { user: UserId; membership: Membership }[];
+  /** The room was joined without its members, and they are not known yet (DESIGN §7). */
+  isPartial(snapshot: Snapshot, room: RoomNid): boolean;
+  /** While a room is partial: the servers that were in it when we joined, as the resident told. */
+  partialServers(snapshot: Snapshot, room: RoomNid): ServerName[];
+  /** The Position at which a room that was partial became whole; 0: it never was partial. */
+  wholeSince(snapshot: Snapshot, room: RoomNid): Position;
   /** Events that the next one will be built on, oldest first. */
   forwardExtremities(snapshot: Snapshot, room: RoomNid): StoredEvent[];
   /** Rooms in which both users are joined. */

@@ -190,6 +190,9 @@ function memberReader(
   | 'joinedServers'
   | 'isServerJoined'
   | 'membersOfServer'
+  | 'isPartial'
+  | 'partialServers'
+  | 'wholeSince'
   | 'forwardExtremities'
   | 'sharedRooms'
   | 'joinedRooms'
@@ -209,6 +212,9 @@ function memberReader(
     joinedServers: (snapshot, room): ServerName[] => [...members.joinedServers(snapshot, room).keys()],
     isServerJoined: (snapshot, room, server) => members.isServerJoined(snapshot, room, server),
     membersOfServer: (snapshot, room, server) => members.membersOfServer(snapshot, room, server),
+    isPartial: (snapshot, room) => stores.partial.get(snapshot, room) !== undefined,
+    partialServers: (snapshot, room) => stores.partial.servers(snapshot, room),
+    wholeSince: (snapshot, room) => stores.partial.wholeSince(snapshot, room),
     forwardExtremities: (snapshot, room) =>
       rooms.extremities(snapshot, room).flatMap((nid) => events.stored(snapshot, nid) ?? []),
     sharedRooms: (snapshot, one, other) => members.sharedRooms(snapshot, one, other),

@@ -10,6 +10,7 @@ import type { PipelineTools } from './input/job.ts';
 import { roomReader } from './reader.ts';
 import { Resolver } from './state/resolve.ts';
 import { type Stores, openStores } from './stores.ts';
+import type { RoomNid } from './types.ts';
 import { roomWriter } from './writer.ts';
 
 export interface RoomCoreOptions {
@@ -25,20 +26,34 @@ export interface RoomCoreOptions {
   readonly resolveInlineUpTo?: number;
 }
 
+/** The inside of the roomserver, with what its other parts are built on. */
+export interface RoomServer extends RoomCore {
+  readonly stores: Stores;
+  readonly tools: PipelineTools;
+  /** Is told when a room is partial no more, because its state is whole or because it was given up. */
+  onPartialEnd(listener: (room: RoomNid) => void): void;
+}
+
 /** The inside of the roomserver, with its stores for verification and garbage collection. */
-export function createRoomCore(options: RoomCoreOptions): RoomCore & { readonly stores: Stores } {
+export function createRoomCore(options: RoomCoreOptions): RoomServer {
   const { db, bus, serverName, signingKey, clock } = options;
   const stores = db.read((snapshot) => openStores(snapshot, serverName, options.stateCacheBytes));
+  const partialEnds: ((room: RoomNid) => void)[] = [];
   const tools: PipelineTools = {
     stores,
     resolver: new Resolver(stores, options.resolveInlineUpTo),
     now: () => clock.now(),
     append: (tx, entry, position) => void bus.append(tx, entry, position),
+    onPartialEnd: (room) => {
+      for (const listener of partialEnds) listener(room);
+    },
   };
   return {
     ...roomReader(stores),
     ...roomWriter(tools, { serverName, ...signingKey }),
     ...roomInput(db, tools),
     stores,
+    tools,
+    onPartialEnd: (listener) => void partialEnds.push(listener),
   };
 }

@@ -6,6 +6,7 @@ import { StateStore } from './state/snapshots.ts';
 import { ErasedSenders } from './storage/erased.ts';
 import { EventStore } from './storage/events.ts';
 import { MemberStore } from './storage/membership.ts';
+import { PartialStore } from './storage/partial.ts';
 import { cacheMeasure, type Measure } from '../util/metrics.ts';
 import { type Names, counterOf, keyNames, typeNames } from './storage/nids.ts';
 import { RoomStore } from './storage/rooms.ts';
@@ -18,6 +19,7 @@ export interface Stores {
   readonly events: EventStore;
   readonly rooms: RoomStore;
   readonly members: MemberStore;
+  readonly partial: PartialStore;
   readonly states: StateStore;
   readonly erased: ErasedSenders;
 }
@@ -34,6 +36,7 @@ export function openStores(snapshot: Snapshot, serverName: ServerName, stateCach
     rooms,
     events: new EventStore(counterOf(snapshot, 'events'), types, keys),
     members: new MemberStore(keys, rooms, serverName),
+    partial: new PartialStore(keys),
     erased: new ErasedSenders(snapshot, keys),
     states: new StateStore({
       blockNids: counterOf(snapshot, 'blocks'),
@@ -79,7 +82,7 @@ export function currentEventNid(
 }
 
 /** An auth state that looks each pair up by `find`, once. */
-function authStateBy(
+export function authStateBy(
   stores: Stores,
   snapshot: Snapshot,
   room: Room,

@@ -19,7 +19,7 @@ import { type Job, type PipelineTools, newJob } from './input/job.ts';
 import { runOwn } from './input/pipeline.ts';
 import { emptySnapshot } from './state/snapshots.ts';
 import { addTransaction } from './storage/annotations.ts';
-import type { EventMeta } from './storage/event-rows.ts';
+import { type EventMeta, flag } from './storage/event-rows.ts';
 import { authStateAt, currentAuthState, currentEventNid, stateEventNid } from './stores.ts';
 import type { EventNid, ProtoEvent, Room, SnapshotNid, StoredEvent } from './types.ts';
 
@@ -133,6 +133,7 @@ function send(
   job.auth = auth;
   job.prev = ground.prev;
   job.before = ground.before;
+  job.partial = ground.prev.some(({ flags }) => (flags & flag.partial) !== 0);
   runOwn(tx, job, tools);
   const { deviceId, transactionId } = options;
   if (deviceId !== undefined && transactionId !== undefined) addTransaction(tx, job.nid, deviceId, transactionId);

@@ -24,6 +24,7 @@ const items: readonly Item[] = [
 const askedAbout: Readonly<Record<Topic, readonly Item[]>> = {
   'room.event': [roomsItem],
   'room.state': [roomsItem],
+  'room.unpartial': [roomsItem],
   'room.membership': [roomsItem],
   'room.receipt': [roomsItem],
   'room.typing': [roomsItem],
@@ -35,6 +36,7 @@ const askedAbout: Readonly<Record<Topic, readonly Item[]>> = {
   'user.counts': [],
   'room.backfilled': [],
   'event.redacted': [],
+  'event.withdrawn': [],
   'room.purged': [],
   'user.profile': [],
 };

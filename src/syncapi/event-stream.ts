@@ -94,6 +94,8 @@ function isStreamed({ topic }: Entry): boolean {
     case 'user.presence':
       return true;
     case 'room.state':
+    case 'room.unpartial':
+    case 'event.withdrawn':
     case 'room.backfilled':
     case 'event.redacted':
     case 'room.purged':

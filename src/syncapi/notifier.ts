@@ -132,6 +132,7 @@ export class Notifier {
     switch (entry.topic) {
       case 'room.event':
       case 'room.state':
+      case 'room.unpartial':
       case 'room.typing':
         return this.#concernRoom(entry.room, concerned);
       case 'room.receipt':

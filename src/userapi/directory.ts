@@ -105,11 +105,13 @@ export class UserDirectory implements Consumer {
       case 'user.profile':
         return entry.user;
       case 'room.state':
+      case 'room.unpartial':
         return String(entry.room);
       case 'room.membership':
       case 'room.purged':
       case 'room.backfilled':
       case 'event.redacted':
+      case 'event.withdrawn':
       case 'room.receipt':
       case 'user.account_data':
       case 'user.counts':
@@ -122,7 +124,7 @@ export class UserDirectory implements Consumer {
 
   apply(tx: Tx, entry: StoredEntry): void {
     if (entry.topic === 'user.profile') this.#index(tx, entry.user);
-    else if (entry.topic === 'room.state') tx.run(upsertRoom, entry.room);
+    else if (entry.topic === 'room.state' || entry.topic === 'room.unpartial') tx.run(upsertRoom, entry.room);
     else if (entry.topic === 'room.event' && entry.stateKey !== null) {
       const user = entry.stateKey as UserId;
       this.#index(tx, user);

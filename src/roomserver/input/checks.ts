@@ -9,6 +9,8 @@ import { flag } from '../storage/event-rows.ts';
 import { type Stores, authStateAt, currentAuthState } from '../stores.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import type { EventNid, Room, SnapshotNid } from '../types.ts';
+import { partialAuthState } from '../partial/auth-state.ts';
+import type { Resolver } from '../state/resolve.ts';
 import type { Phase } from './job.ts';
 
 /** Check 4: the reason for which an event fails by its auth events, undefined when it passes. */
@@ -34,15 +36,28 @@ export function failureByAuthEvents(
   return verdict.allowed ? undefined : verdict.reason;
 }
 
+/** What check 5 judges an event by. */
+export interface StateBefore {
+  readonly before: SnapshotNid;
+  /** It lacks members. */
+  readonly partial: boolean;
+  /** The event's auth events. */
+  readonly auth: readonly EventNid[];
+}
+
 /** Check 5: the reason for which an event fails by the state before it. */
 export function failureByState(
   stores: Stores,
+  resolver: Resolver,
   snapshot: Snapshot,
   room: Room,
   event: RoomEvent,
-  before: SnapshotNid,
+  { before, partial, auth }: StateBefore,
 ): string | undefined {
-  const verdict = authorise(event, authStateAt(stores, snapshot, room, before), room.rules);
+  const state = partial
+    ? partialAuthState(stores, resolver, snapshot, room, event, before, auth)
+    : authStateAt(stores, snapshot, room, before);
+  const verdict = authorise(event, state, room.rules);
   return verdict.allowed ? undefined : verdict.reason;
 }
 
@@ -52,9 +67,9 @@ export const checkByAuthEvents: Phase = (tx, job, { stores }) => {
   return undefined;
 };
 
-export const checkByStateBefore: Phase = (tx, job, { stores }) => {
+export const checkByStateBefore: Phase = (tx, job, { stores, resolver }) => {
   if (job.failure !== undefined || job.kind === 'outlier') return undefined;
-  const reason = failureByState(stores, tx, job.room, job.event, job.before);
+  const reason = failureByState(stores, resolver, tx, job.room, job.event, job);
   if (reason !== undefined) job.failure = { flag: flag.rejected, reason };
   return undefined;
 };
@@ -71,6 +86,8 @@ export const checkByCurrentState: Phase = (tx, job, { stores }) => {
   const current = stores.rooms.head(tx, job.room.nid).snapshot;
   // The same state cannot judge otherwise; and while only outliers are known there is no current state to ask.
   if (current === job.before || current === 0) return undefined;
+  // A state without its members soft-fails nobody; the resync does.
+  if (stores.partial.get(tx, job.room.nid) !== undefined) return undefined;
   const verdict = authorise(job.event, currentAuthState(stores, tx, job.room), job.room.rules);
   if (!verdict.allowed) job.failure = { flag: flag.softFailed, reason: verdict.reason };
   return undefined;

@@ -13,7 +13,7 @@ import type { InputKind, InputOptions, RoomInput, Verdict } from '../core.ts';
 import { ResolutionTooLarge } from '../state/resolve.ts';
 import type { Room, SnapshotNid } from '../types.ts';
 import { findEdges } from './edges.ts';
-import { type Job, type PipelineTools, newJob } from './job.ts';
+import { type Job, type PipelineTools, newJob, positionOf } from './job.ts';
 import { endKnown } from './known.ts';
 import { runReceived } from './pipeline.ts';
 import { placeBackfilled } from './places.ts';
@@ -121,10 +121,22 @@ function receive(tools: PipelineTools, tx: Tx, batch: Batch, event: RoomEvent): 
   const room = known ?? (isCreate ? roomOfCreate(tools, tx, event) : undefined);
   if (room === undefined) return unknownRoom;
   const job = jobOf(batch, room, event);
+  const { partial } = tools.stores;
+  if (job.partial && isWhole(tools, tx, room)) return { kind: 'dropped', reason: 'the state of the room is whole' };
   const verdict = runReceived(tx, job, tools);
+  const begun = batch.options.partialJoin;
+  if (job.partial && begun !== undefined && verdict.kind === 'accepted') {
+    const position = positionOf(tx, job);
+    const row = { room: room.nid, joinEvent: job.nid, position, joinedVia: begun.via, since: tools.now() };
+    partial.begin(tx, row, begun.servers);
+  }
   if (known === undefined) rooms.setCreateEvent(tx, room.nid, job.nid);
   return verdict;
 }
+
+/** We are in the room, and know all of its state. */
+const isWhole = ({ stores }: PipelineTools, tx: Tx, room: Room): boolean =>
+  stores.partial.get(tx, room.nid) === undefined && stores.members.joinedLocalUsers(tx, room.nid).length > 0;
 
 const jobOf = ({ kind, options, slots, toldAfter }: Batch, room: Room, event: RoomEvent): Job =>
   newJob({
@@ -136,6 +148,7 @@ const jobOf = ({ kind, options, slots, toldAfter }: Batch, room: Room, event: Ro
     toldAfter,
     notRecommended: options.notRecommended?.get(event.eventId),
     replacesRoom: options.replacesRoom === event.eventId,
+    partial: options.partialJoin?.event === event.eventId,
     slot: slots?.get(event.eventId),
   });
 

@@ -10,7 +10,7 @@ import type { InputKind, Verdict } from '../core.ts';
 import type { Resolver } from '../state/resolve.ts';
 import type { EventMeta } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
-import type { EventNid, Room, SnapshotNid } from '../types.ts';
+import type { EventNid, Room, RoomNid, SnapshotNid } from '../types.ts';
 
 /** What the phases work with. */
 export interface PipelineTools {
@@ -19,6 +19,8 @@ export interface PipelineTools {
   /** ms */
   readonly now: () => number;
   readonly append: (tx: Tx, entry: StoredEntry, position?: Position) => void;
+  /** A room is partial no more: its state is whole, or it was given up. Called when that is committed. */
+  readonly onPartialEnd: (room: RoomNid) => void;
 }
 
 export interface Job {
@@ -40,6 +42,8 @@ export interface Job {
   /** Slot that a back-filled event gets, when a child of it has one. */
   readonly slot: Position | undefined;
 
+  /** The state before the event lacks members: `toldState` does, or that of a prev event did. */
+  partial: boolean;
   /** The outlier that it was until now. */
   known: EventMeta | undefined;
   /** NIDs of the auth events, in the order cited. */
@@ -70,7 +74,10 @@ const noneTold: ReadonlyMap<EventId, SnapshotNid> = new Map();
 export const newJob = (
   given: Pick<Job, 'event' | 'room' | 'kind'> &
     Partial<
-      Pick<Job, 'mayDefer' | 'toldState' | 'toldAfter' | 'notRecommended' | 'replacesRoom' | 'coversAll' | 'slot'>
+      Pick<
+        Job,
+        'mayDefer' | 'toldState' | 'toldAfter' | 'notRecommended' | 'replacesRoom' | 'coversAll' | 'slot' | 'partial'
+      >
     >,
 ): Job => ({
   mayDefer: false,
@@ -80,6 +87,7 @@ export const newJob = (
   replacesRoom: false,
   coversAll: false,
   slot: undefined,
+  partial: false,
   ...given,
   known: undefined,
   auth: [],

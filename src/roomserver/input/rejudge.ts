@@ -86,9 +86,11 @@ function judgeAgain(tools: PipelineTools, tx: Tx, room: Room, nid: EventNid): bo
   const event = events.parsed(tx, nid, room.rules);
   const isOutlier = (meta.flags & flag.outlier) !== 0;
   const before = isOutlier ? meta.snapshot : stateBeforeAgain(tools, tx, room, meta);
+  const auth = events.authNids(tx, nid);
+  const partial = (meta.flags & flag.partial) !== 0;
   const reason =
-    failureByAuthEvents(tools.stores, tx, room, event, events.authNids(tx, nid)) ??
-    (isOutlier ? undefined : failureByState(tools.stores, tx, room, event, before));
+    failureByAuthEvents(tools.stores, tx, room, event, auth) ??
+    (isOutlier ? undefined : failureByState(tools.stores, tools.resolver, tx, room, event, { before, partial, auth }));
   const rejected = reason !== undefined;
   const wasRejected = (meta.flags & flag.rejected) !== 0;
   const after = isOutlier || rejected || meta.key === 0 ? before : states.append(tx, before, meta.type, meta.key, nid);
@@ -97,6 +99,15 @@ function judgeAgain(tools: PipelineTools, tx: Tx, room: Room, nid: EventNid): bo
   const flags = rejected ? (meta.flags & ~flag.softFailed) | flag.rejected : meta.flags & ~flag.rejected;
   events.updateJudged(tx, nid, { flags, snapshot: before, after, place: rejected ? undefined : meta.place });
   if (rejected !== wasRejected) events.setVerdictReason(tx, nid, reason);
+  if (rejected && meta.place?.live === 1) {
+    tools.append(tx, {
+      topic: 'event.withdrawn',
+      room: room.nid,
+      roomId: room.roomId,
+      event: nid,
+      slot: meta.place.slot,
+    });
+  }
   return true;
 }
 

@@ -20,9 +20,15 @@ export const findStateBefore: Phase = (tx, job, { stores, resolver }) => {
     return undefined;
   }
   const told = job.missing.flatMap((eventId) => job.toldAfter.get(eventId) ?? []);
-  if (told.length < job.missing.length)
-    return { kind: 'dropped', reason: `prev events are not known: ${job.missing.join(', ')}`, lacks: true };
   const after = [...job.prev.map((meta) => meta.after), ...told];
+  job.partial = job.prev.some(({ flags }) => (flags & flag.partial) !== 0);
+  if (told.length < job.missing.length) {
+    if (job.kind !== 'live' || stores.partial.get(tx, job.room.nid) === undefined)
+      return { kind: 'dropped', reason: `prev events are not known: ${job.missing.join(', ')}`, lacks: true };
+    // The resync asks for the state there; until then what is known of the room has to do.
+    job.partial = true;
+    after.push(stores.rooms.head(tx, job.room.nid).snapshot);
+  }
   job.before = after.length === 0 ? emptySnapshot : resolver.resolve(tx, job.room, after, job.mayDefer);
   return undefined;
 };

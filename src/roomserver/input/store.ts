@@ -11,7 +11,11 @@ export const storeEvent: Phase = (tx, job, { stores }) => {
   const { event, room, known, auth, before } = job;
   const isOutlier = job.kind === 'outlier';
   const told = !isOutlier && (job.toldState !== undefined || job.missing.length > 0);
-  const flags = (isOutlier ? flag.outlier : 0) | (told ? flag.toldState : 0) | (job.failure?.flag ?? 0);
+  const flags =
+    (isOutlier ? flag.outlier : 0) |
+    (told ? flag.toldState : 0) |
+    (job.partial && !isOutlier ? flag.partial : 0) |
+    (job.failure?.flag ?? 0);
   const place = placeOf(tx, job);
   if (known === undefined) job.nid = stores.events.newNid();
   job.after = stateAfter(tx, job, stores);

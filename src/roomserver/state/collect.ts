@@ -22,6 +22,9 @@ const selectEventStates = sql<[after: number, limit: number], { nid: number; sna
   'SELECT nid, snapshot, state_after FROM room_events WHERE nid > ? ORDER BY nid LIMIT ?',
 );
 const selectRoomStates = sql<[], { snapshot: number }>('SELECT snapshot FROM room_rooms');
+const selectPartialStates = sql<[], { snapshot: number; state_after: number }>(
+  'SELECT snapshot, state_after FROM room_partial_results',
+);
 const selectHistoryStates = sql<[room: number, position: number, limit: number], HistoryRow>(
   `SELECT room, position, snapshot FROM room_state_history WHERE (room, position) > (?, ?)
    ORDER BY room, position LIMIT ?`,
@@ -112,6 +115,10 @@ async function namedSnapshots(snapshot: Snapshot, slice: Slice): Promise<Bits> {
     named.add(row.snapshot);
     named.add(row.state_after);
   });
+  for (const row of snapshot.all(selectPartialStates)) {
+    named.add(row.snapshot);
+    named.add(row.state_after);
+  }
   let last: HistoryRow | undefined;
   do {
     const rows = snapshot.all(selectHistoryStates, last?.room ?? 0, last?.position ?? 0, pageSize);

@@ -96,6 +96,31 @@ export class Resolver {
     return this.#resolution(snapshot, room, distinct(snapshots), false);
   }
 
+  /** What becomes of some entries that a few small states have at the same pairs: the winners, without storing a state. */
+  among(snapshot: Snapshot, room: Room, sets: readonly (readonly Entry[])[]): Entry[] {
+    const counts = new Map<number, number>();
+    for (const { event } of sets.flat()) counts.set(event, (counts.get(event) ?? 0) + 1);
+    const agreed = (sets[0] ?? []).filter(({ event }) => counts.get(event) === sets.length);
+    const conflicted = sets.map((set) =>
+      set.map(({ event }) => event).filter((event) => counts.get(event) !== sets.length),
+    );
+    const { types, keys, events } = this.#stores;
+    const unconflicted = {
+      get: (type: string, stateKey: string): number | undefined => {
+        const [typeNid, key] = [types.find(snapshot, type), keys.find(snapshot, stateKey)];
+        return agreed.find((entry) => entry.type === typeNid && entry.key === key)?.event;
+      },
+      nids: (): number[] => agreed.map(({ event }) => event),
+    };
+    const source = this.#source(snapshot, room);
+    const winners = resolveConflicted({ conflicted, unconflicted, source, rules: room.rules, checks: authChecks });
+    const won = winners.map(({ nid }): Entry => {
+      const { type, key } = events.knownMeta(snapshot, nid as EventNid);
+      return { type, key, event: nid };
+    });
+    return [...agreed, ...won];
+  }
+
   /** Forgets results: a verdict that they rest on has changed. */
   clear(): void {
     this.#memo.clear();

@@ -11,9 +11,9 @@ import { type StoredId, eventIdFrom } from './nids.ts';
 
 /**
  * Bits of `flags`. `readInFull`: auth rules read more of this member event than its membership; `toldState`: the state
- * before the event came from another server instead of its prev events.
+ * before the event came from another server instead of its prev events; `partial`: that state lacks members.
  */
-export const flag = { outlier: 1, rejected: 2, softFailed: 4, readInFull: 8, toldState: 16 } as const;
+export const flag = { outlier: 1, rejected: 2, softFailed: 4, readInFull: 8, toldState: 16, partial: 32 } as const;
 
 /** Codes of memberships in rows; 0: none. */
 const memberships: readonly (Membership | undefined)[] = [undefined, 'invite', 'join', 'knock', 'leave', 'ban'];

@@ -17,7 +17,7 @@ export function verifyGraph(verification: Verification): void {
   const resolver = new Resolver(stores);
   for (const meta of events.values()) {
     verifyColumns(verification, meta);
-    verifyVerdict(verification, meta);
+    verifyVerdict(verification, meta, resolver);
     if (isReal(meta)) verifyState(verification, meta, resolver);
     verifyPlace(verification, meta);
   }
@@ -45,12 +45,15 @@ function verifyColumns({ stores, snapshot, room, differs }: Verification, meta: 
 }
 
 /** Verdicts, from the states that are stored (whether those are right is another check). */
-function verifyVerdict({ stores, snapshot, room, differs }: Verification, meta: EventMeta): void {
+function verifyVerdict({ stores, snapshot, room, differs }: Verification, meta: EventMeta, resolver: Resolver): void {
   const event = stores.events.parsed(snapshot, meta.nid, room.rules);
   const auth = stores.events.authNids(snapshot, meta.nid);
+  const partial = (meta.flags & flag.partial) !== 0;
   const reason =
     failureByAuthEvents(stores, snapshot, room, event, auth) ??
-    (isReal(meta) ? failureByState(stores, snapshot, room, event, meta.snapshot) : undefined);
+    (isReal(meta)
+      ? failureByState(stores, resolver, snapshot, room, event, { before: meta.snapshot, partial, auth })
+      : undefined);
   const rejected = (meta.flags & flag.rejected) !== 0;
   if (rejected !== (reason !== undefined)) {
     differs(

@@ -44,6 +44,7 @@ function linear(pass: Pass, entry: Entry): boolean {
       return pass.follows(entry.room) && pass.mark(entry.room, marks);
     }
     case 'room.state':
+    case 'room.unpartial':
       return pass.follows(entry.room) && pass.mark(entry.room, roomMarks.changed);
     case 'room.membership':
       return entry.user === pass.user && pass.mark(entry.room, roomMarks.changed);
@@ -62,6 +63,7 @@ function linear(pass: Pass, entry: Entry): boolean {
     // What a redaction hides is told by the redaction itself, a timeline event.
     case 'room.backfilled':
     case 'event.redacted':
+    case 'event.withdrawn':
     // What is deleted is not told: clients keep what they have.
     case 'room.purged':
     case 'user.presence':

@@ -83,9 +83,11 @@ function keyOf(entry: StoredEntry): string | undefined {
       return columns[entry.type] === undefined ? undefined : String(entry.room);
     case 'room.backfilled':
     case 'event.redacted':
+    case 'event.withdrawn':
     case 'room.purged':
       return String(entry.room);
     case 'room.state':
+    case 'room.unpartial':
     case 'room.membership':
     case 'room.receipt':
     case 'user.account_data':
@@ -104,7 +106,7 @@ function apply(tx: Tx, rooms: RoomReader, entry: StoredEntry): void {
     if (event !== undefined) index(tx, rooms, event);
     const edited = event && editedBy(tx, rooms, event);
     if (edited !== undefined) index(tx, rooms, edited);
-  } else if (entry.topic === 'event.redacted') {
+  } else if (entry.topic === 'event.redacted' || entry.topic === 'event.withdrawn') {
     remove(tx, entry.event);
     for (const { nid } of tx.all(selectEdited, entry.event)) reindex(tx, rooms, nid);
   } else if (entry.topic === 'room.purged') {

@@ -1,0 +1,241 @@
+/**
+ * Making a partial-state room whole (DESIGN §7). The full state before each event is found in topological order and judges
+ * it; what comes of that stands aside until the last event has it, so that the room that users see is of one kind all the
+ * time. Then one commit puts everything in its place: verdicts, timeline, forward extremities, current state.
+ */
+import { authorise } from '../../matrix/event-auth.ts';
+import type { EventId } from '../../matrix/ids.ts';
+import type { Position, Snapshot, Tx } from '../../storage/index.ts';
+import { applyRedactions } from '../input/annotate.ts';
+import { failureByAuthEvents, failureByState } from '../input/checks.ts';
+import { prevNids, updateExtremities } from '../input/extremities.ts';
+import type { PipelineTools } from '../input/job.ts';
+import { rejudge } from '../input/rejudge.ts';
+import { storeToldState } from '../input/state-before.ts';
+import { moveCurrentState } from '../state/current.ts';
+import { flag } from '../storage/event-rows.ts';
+import type { PartialRoom, WholeResult } from '../storage/partial.ts';
+import { authStateAt } from '../stores.ts';
+import type { EventNid, Room, SnapshotNid } from '../types.ts';
+
+/** What to do next in a partial room. */
+export type Step =
+  /** The state before this event can be had from its prev events, or (`ask`) from another server only. */
+  | { readonly kind: 'event'; readonly event: EventNid; readonly eventId: EventId; readonly ask: boolean }
+  | { readonly kind: 'end' };
+
+/** The first event, in topological order, whose full state is not known yet. */
+export function nextStep(tools: PipelineTools, snapshot: Snapshot, room: Room, { joinEvent }: PartialRoom): Step {
+  const { events, partial } = tools.stores;
+  const [oldest] = partial
+    .events(snapshot, room.nid, joinEvent)
+    .filter((nid) => partial.result(snapshot, nid) === undefined);
+  if (oldest === undefined) return { kind: 'end' };
+  let next = oldest;
+  // Numbers nearly follow the graph: an event that came late may stand below one with a lower number.
+  for (;;) {
+    const waiting = prevNids(tools.stores, snapshot, room.nid, next).find(
+      (prev) => prev >= joinEvent && isPartial(tools, snapshot, prev) && partial.result(snapshot, prev) === undefined,
+    );
+    if (waiting === undefined) break;
+    next = waiting;
+  }
+  const { eventId } = events.knownMeta(snapshot, next);
+  return { kind: 'event', event: next, eventId, ask: fullStatesBefore(tools, snapshot, room, next) === undefined };
+}
+
+const isPartial = ({ stores }: PipelineTools, snapshot: Snapshot, nid: EventNid): boolean =>
+  (stores.events.knownMeta(snapshot, nid).flags & flag.partial) !== 0;
+
+/** The full states that the prev events leave behind; undefined when one of them is not known. */
+function fullStatesBefore(
+  tools: PipelineTools,
+  snapshot: Snapshot,
+  room: Room,
+  nid: EventNid,
+): SnapshotNid[] | undefined {
+  const { events, partial } = tools.stores;
+  const { prevEvents } = events.parsed(snapshot, nid, room.rules);
+  const states: SnapshotNid[] = [];
+  for (const id of new Set(prevEvents)) {
+    const meta = events.meta(snapshot, events.nidOf(snapshot, id));
+    if (meta === undefined || meta.snapshot === 0) return undefined;
+    const result = partial.result(snapshot, meta.nid);
+    if (result === undefined && (meta.flags & flag.partial) !== 0) return undefined;
+    states.push(result?.after ?? meta.after);
+  }
+  return states;
+}
+
+/**
+ * Judges an event on its full state and writes down what comes of it. `told`: the state before it as another server told
+ * it, all of it stored; undefined: its prev events lead to it.
+ * @throws ResolutionTooLarge when a resolution is to be prepared
+ */
+export function judgeWhole(
+  tools: PipelineTools,
+  tx: Tx,
+  room: Room,
+  nid: EventNid,
+  told: readonly EventId[] | undefined,
+): void {
+  const { stores, resolver } = tools;
+  const meta = stores.events.meta(tx, nid);
+  if (meta === undefined || (meta.flags & flag.partial) === 0) return;
+  const before = stateBeforeWhole(tools, tx, room, nid, told);
+  const event = stores.events.parsed(tx, nid, room.rules);
+  const auth = stores.events.authNids(tx, nid);
+  const reason =
+    auth.map((cited) => stores.partial.result(tx, cited)?.reason).find((why) => why !== undefined) ??
+    failureByAuthEvents(stores, tx, room, event, auth) ??
+    failureByState(stores, resolver, tx, room, event, { before, partial: false, auth });
+  const after =
+    reason !== undefined || meta.key === 0 ? before : stores.states.append(tx, before, meta.type, meta.key, nid);
+  stores.partial.addResult(tx, room.nid, { event: nid, before, after, told: told !== undefined, reason });
+  stores.partial.noteAttempt(tx, room.nid, 0, 0, undefined);
+}
+
+function stateBeforeWhole(
+  tools: PipelineTools,
+  tx: Tx,
+  room: Room,
+  nid: EventNid,
+  told: readonly EventId[] | undefined,
+): SnapshotNid {
+  if (told === undefined) return tools.resolver.resolve(tx, room, fullStatesBefore(tools, tx, room, nid) ?? [], true);
+  const state = storeToldState(tx, tools.stores, room, told);
+  if (typeof state === 'string') throw new Error(state);
+  return state;
+}
+
+/**
+ * The end: all results take effect, soft failures are judged by the states of their time, the current state becomes
+ * whole and so does the room. False: an event came meanwhile and has no result yet.
+ * @throws ResolutionTooLarge when a resolution is to be prepared
+ */
+export function endResync(tools: PipelineTools, tx: Tx, room: Room, row: PartialRoom): boolean {
+  const { stores, resolver } = tools;
+  const marked = stores.partial.events(tx, room.nid, row.joinEvent);
+  const results = new Map(stores.partial.results(tx, room.nid).map((result) => [result.event, result]));
+  if (marked.some((nid) => !results.has(nid))) return false;
+  const changed = marked.filter((nid) => applyResult(tools, tx, room, results.get(nid)));
+  if (changed.length > 0) rejudge(tools, tx, room, changed);
+  const failed = softFail(tools, tx, room, row, marked);
+  for (const nid of new Set([...changed, ...failed])) {
+    updateExtremities(stores, tx, room.nid, nid);
+    const { redacts } = stores.events.parsed(tx, nid, room.rules);
+    const target = redacts === undefined ? 0 : stores.events.nidOf(tx, redacts);
+    if (target > 0) applyRedactions(stores, tx, room, target as EventNid, tools.now());
+  }
+  const after = stores.rooms.extremities(tx, room.nid).map((nid) => stores.events.knownMeta(tx, nid).after);
+  const position = tx.nextPosition();
+  if (after.length > 0) {
+    const transitions = moveCurrentState(stores, tx, room.nid, resolver.resolve(tx, room, after, true), position);
+    for (const { user, membership } of transitions) {
+      tools.append(tx, { topic: 'room.membership', room: room.nid, roomId: room.roomId, user, membership });
+    }
+  }
+  stores.rooms.setLastPosition(tx, room.nid, position);
+  stores.partial.end(tx, room.nid, position);
+  tools.append(tx, { topic: 'room.unpartial', room: room.nid, roomId: room.roomId }, position);
+  tx.afterCommit(() => tools.onPartialEnd(room.nid));
+  return true;
+}
+
+/** Puts one event on its full state; true when its verdict is another one now. */
+function applyResult(tools: PipelineTools, tx: Tx, room: Room, result: WholeResult | undefined): boolean {
+  if (result === undefined) return false;
+  const { events } = tools.stores;
+  const { event: nid, before, after, told, reason } = result;
+  const meta = events.knownMeta(tx, nid);
+  const rejected = reason !== undefined;
+  const wasRejected = (meta.flags & flag.rejected) !== 0;
+  let { place }: { place?: { readonly slot: Position; readonly live: 0 | 1 } | undefined } = meta;
+  if (rejected) withdraw(tools, tx, room, nid, place);
+  if (rejected) place = undefined;
+  // What was wrongly rejected enters the timeline now: nobody has seen it yet.
+  const restored = wasRejected && !rejected;
+  if (restored) place = { slot: tx.nextPosition(), live: 1 };
+  const kept = meta.flags & ~(flag.partial | flag.toldState | flag.rejected | flag.softFailed);
+  events.updateJudged(tx, nid, {
+    flags: kept | (told ? flag.toldState : 0) | (rejected ? flag.rejected : 0),
+    ...{ snapshot: before, after, place },
+  });
+  if (rejected !== wasRejected) events.setVerdictReason(tx, nid, reason);
+  if (restored && place !== undefined) announceRestored(tools, tx, room, nid, place.slot);
+  return rejected !== wasRejected;
+}
+
+function announceRestored(tools: PipelineTools, tx: Tx, room: Room, nid: EventNid, position: Position): void {
+  const { eventId, type, sender, stateKey = null } = tools.stores.events.parsed(tx, nid, room.rules);
+  const { nid: roomNid, roomId } = room;
+  tools.append(
+    tx,
+    { topic: 'room.event', room: roomNid, roomId, event: nid, eventId, type, sender, stateKey, stateChanged: false },
+    position,
+  );
+}
+
+function withdraw(
+  tools: PipelineTools,
+  tx: Tx,
+  room: Room,
+  event: EventNid,
+  place: { readonly slot: Position; readonly live: 0 | 1 } | undefined,
+): void {
+  if (place?.live !== 1) return;
+  tools.append(tx, { topic: 'event.withdrawn', room: room.nid, roomId: room.roomId, event, slot: place.slot });
+}
+
+/**
+ * Check 6 for what came while nobody could be soft-failed: each live event of other servers by the state that was current
+ * when it came, as far as that can be told from the events that were there. Returns the events that fail.
+ */
+function softFail(
+  tools: PipelineTools,
+  tx: Tx,
+  room: Room,
+  { joinEvent }: PartialRoom,
+  marked: readonly EventNid[],
+): EventNid[] {
+  const { stores, resolver } = tools;
+  const arrived = marked
+    .map((nid) => stores.events.knownMeta(tx, nid))
+    .filter(({ place }) => place?.live === 1)
+    .sort((a, b) => (a.place?.slot ?? 0) - (b.place?.slot ?? 0));
+  const ends = new Map<EventNid, SnapshotNid>();
+  const failed: EventNid[] = [];
+  for (const meta of arrived) {
+    const prev = prevNids(stores, tx, room.nid, meta.nid);
+    const reason =
+      meta.nid === joinEvent || ends.size === 0 ? undefined : failsNow(tools, tx, room, meta.nid, [...ends.values()]);
+    if (reason === undefined) {
+      for (const nid of prev) ends.delete(nid);
+      ends.set(meta.nid, meta.after);
+      continue;
+    }
+    failed.push(meta.nid);
+    withdraw(tools, tx, room, meta.nid, meta.place);
+    const { snapshot, after } = meta;
+    const flags = meta.flags | flag.softFailed;
+    stores.events.updateJudged(tx, meta.nid, { flags, snapshot, after, place: undefined });
+    stores.events.setVerdictReason(tx, meta.nid, reason);
+  }
+  return failed;
+
+  function failsNow(
+    { stores: { events, members, keys } }: PipelineTools,
+    at: Tx,
+    of: Room,
+    nid: EventNid,
+    states: readonly SnapshotNid[],
+  ): string | undefined {
+    const meta = events.knownMeta(at, nid);
+    // Our own were made on the state of their time; a state that is no other cannot judge otherwise.
+    if (members.isLocal(keys.text(at, meta.sender))) return undefined;
+    const current = resolver.resolve(at, of, states, true);
+    if (current === meta.snapshot) return undefined;
+    const verdict = authorise(events.forAuth(at, nid, of.rules), authStateAt(stores, at, of, current), of.rules);
+    return verdict.allowed ? undefined : verdict.reason;
+  }
+}
