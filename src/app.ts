@@ -31,6 +31,7 @@ export async function startApp(config: Config): Promise<App> {
     await modules.appservices.prepare();
     runTasks(modules, lifecycle);
     modules.push.delivery.start();
+    modules.remote.partial.start();
     const http = await listen(modules, lifecycle);
     // They answer by requests: only a server that listens has something to say to them.
     if (config.listeners.length > 0) modules.appservices.start();

@@ -85,6 +85,8 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   metrics.add(federation.measures);
   const rooms = createRoomCore({ db, bus, serverName, signingKey, clock });
   const remote = lifecycle.use('remote rooms', createRemoteRooms({ federation, db, rooms, serverName, clock, log }));
+  lifecycle.use('partial rooms', remote.partial);
+  metrics.add(remote.partial.measures);
   const users = createUserApi({
     ...{ db, bus, rooms, config, serverName, signingKey, clock },
     isReserved: (userId) => services.reservesUser(userId),

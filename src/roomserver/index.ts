@@ -9,7 +9,7 @@ export type { Join, ThirdPartySigned } from './perform/join.ts';
 export type { Invite, MembershipChange } from './perform/membership.ts';
 export type { Sender, StateWish } from './perform/send.ts';
 export type { MemberProfile, RoomUsers } from './perform/users.ts';
-export { type FetchState, PartialRooms, type PartialProgress } from './partial/partial-rooms.ts';
+export { PartialRooms, type PartialProgress } from './partial/partial-rooms.ts';
 export { createRemoteRooms, type RemoteRooms } from './remote/index.ts';
 export { applyRetention } from './perform/retention.ts';
 export { createBundle, relationIn, type BundleOptions } from './query/bundle.ts';

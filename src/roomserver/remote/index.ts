@@ -5,8 +5,8 @@ import type { ServerName } from '../../matrix/ids.ts';
 import type { Database } from '../../storage/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
-import type { RoomCore } from '../core.ts';
-import type { Stores } from '../stores.ts';
+import { type FetchState, PartialRooms } from '../partial/partial-rooms.ts';
+import type { RoomServer } from '../room-core.ts';
 import { AuthEvents } from './auth-events.ts';
 import { Backfill } from './backfill.ts';
 import { Handshakes } from './handshakes.ts';
@@ -33,6 +33,8 @@ export interface RemoteRooms extends Disposable {
   /** Rooms that we are entering. */
   readonly handshakes: Handshakes;
   readonly intake: Intake;
+  /** Rooms that were joined without their members. */
+  readonly partial: PartialRooms;
   /** Fetches history before a gap; true: something came, read again. */
   readonly backfill: Backfill['backfill'];
   /** Whether `backfill` has anything to ask for now. */
@@ -42,14 +44,14 @@ export interface RemoteRooms extends Disposable {
 export interface RemoteRoomsParts {
   readonly federation: FedClient;
   readonly db: Database;
-  readonly rooms: RoomCore & { readonly stores: Stores };
+  readonly rooms: RoomServer;
   readonly serverName: ServerName;
   readonly clock: Clock;
   readonly log: Logger;
 }
 
 export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
-  const { federation, db, rooms, clock } = given;
+  const { federation, db, rooms, serverName, clock } = given;
   const stopping = new AbortController();
   const pdus = new PduChecker(federation);
   const servers = new RoomServers(given);
@@ -60,8 +62,11 @@ export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
   const states = new ToldStates(parts, singles, auth, stopping.signal);
   const intake = new Intake(parts, new MissingEvents(parts, states), auth);
   const backfill = new Backfill(parts, auth, states);
+  const fetchState: FetchState = (room, eventId, server, signal) => states.before(room, eventId, server, signal);
+  const partial = new PartialRooms({ db, tools: rooms.tools, serverName, fetchState, clock, log });
+  rooms.onPartialEnd((room) => partial.ended(room));
   return {
-    ...{ pdus, servers, handshakes: new Handshakes(), intake, aliases: new RemoteAliases(federation) },
+    ...{ partial, pdus, servers, handshakes: new Handshakes(), intake, aliases: new RemoteAliases(federation) },
     backfill: (room, wish, signal) => backfill.backfill(room, wish, signal),
     hasGap: (room, wish) => backfill.isWorthwhile(room, wish),
     [Symbol.dispose]: () => stopping.abort(),

@@ -62,7 +62,10 @@ export class MissingEvents {
       if (answered && this.missingOf(room, [event], known).length > 0) withheld.add(event.eventId);
     }
     const told = new Map<EventId, readonly EventId[]>();
-    for (const id of this.missingOf(room, pulled, known).slice(0, mostStates)) {
+    // A partial room has a state to stand on; its resync asks.
+    const isPartial = this.#parts.db.read((snapshot) => this.#parts.rooms.isPartial(snapshot, room.nid));
+    const gaps = isPartial ? [] : this.missingOf(room, pulled, known).slice(0, mostStates);
+    for (const id of gaps) {
       if (signal.aborted) break;
       const state = await this.#states.after(room, id, this.#parts.servers.inTurn(room, [origin]));
       if (state !== undefined) told.set(id, state);

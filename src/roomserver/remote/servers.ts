@@ -10,7 +10,7 @@ const mostAsked = 4;
 
 export interface RoomServersParts {
   readonly db: Database;
-  readonly rooms: Pick<RoomReader, 'joinedServers'>;
+  readonly rooms: Pick<RoomReader, 'joinedServers' | 'partialServers'>;
   readonly federation: Pick<FedClient, 'permits' | 'destinations'>;
   readonly serverName: ServerName;
 }
@@ -28,7 +28,9 @@ export class RoomServers {
     const { db, rooms, federation, serverName } = this.#parts;
     const may = (server: ServerName): boolean => server !== serverName && federation.permits(server);
     const joined = db
-      .read((snapshot) => rooms.joinedServers(snapshot, room.nid))
+      .read((snapshot) => [
+        ...new Set([...rooms.joinedServers(snapshot, room.nid), ...rooms.partialServers(snapshot, room.nid)]),
+      ])
       .filter((server) => may(server) && !first.includes(server));
     this.#turn += 1;
     const start = joined.length === 0 ? 0 : this.#turn % joined.length;
