@@ -18,7 +18,7 @@ export const keyUsages = ['master', 'self_signing', 'user_signing'] as const;
 /** The keys of one upload, absent ones unchanged. */
 export type KeyUpload = { readonly [Usage in KeyUsage]?: JsonObject | undefined };
 
-interface PublicKey {
+export interface PublicKey {
   /** Unpadded base64. */
   readonly id: string;
   readonly key: JsonObject;
@@ -46,8 +46,17 @@ export class CrossSigning {
   readonly #deviceKeys: DeviceKeys;
   readonly #signatures: Signatures;
   readonly #lists: DeviceLists;
+  readonly #remoteMaster: (snapshot: Snapshot, userId: UserId) => PublicKey | undefined;
 
-  constructor(parts: { devices: Devices; deviceKeys: DeviceKeys; signatures: Signatures; lists: DeviceLists }) {
+  constructor(parts: {
+    readonly devices: Devices;
+    readonly deviceKeys: DeviceKeys;
+    readonly signatures: Signatures;
+    readonly lists: DeviceLists;
+    /** The master key of a user of another server, as far as it is known. */
+    readonly remoteMaster: (snapshot: Snapshot, userId: UserId) => PublicKey | undefined;
+  }) {
+    this.#remoteMaster = parts.remoteMaster;
     this.#devices = parts.devices;
     this.#deviceKeys = parts.deviceKeys;
     this.#signatures = parts.signatures;
@@ -110,7 +119,7 @@ export class CrossSigning {
   /** Stores one uploaded signature: on an own device, the own master key or another's. Returns why not. */
   addSignature(tx: Tx, signer: UserId, owner: UserId, keyId: string, signed: JsonObject): MatrixError | undefined {
     const device = owner === signer ? this.#deviceKeys.get(tx, owner, keyId) : undefined;
-    const master = this.#find(tx, owner, 'master');
+    const master = this.#find(tx, owner, 'master') ?? this.#remoteMaster(tx, owner);
     const target = device ?? (master?.id === keyId ? master.key : undefined);
     if (target === undefined) return matrixError.notFound('There is no such key');
     if (!saysTheSame(target, signed)) return matrixError.invalidParam('This is not the key as it was uploaded');
@@ -178,7 +187,7 @@ const isSignedBy = (key: JsonObject, userId: UserId, publicKey: string): boolean
 };
 
 /** The one public key of a cross-signing key object. @throws M_INVALID_PARAM */
-function publicKeyOf(key: JsonObject, userId: UserId, usage: KeyUsage): PublicKey {
+export function publicKeyOf(key: JsonObject, userId: UserId, usage: KeyUsage): PublicKey {
   const fault = (message: string): MatrixError => matrixError.invalidParam(`The ${usage} key ${message}`);
   if (key.user_id !== userId) throw fault('names another user');
   if (!Array.isArray(key.usage) || !key.usage.includes(usage)) throw fault('does not say its usage');

@@ -13,6 +13,9 @@ const selectChanged = sql<[since: number, upTo: number, viewer: string], { user_
   `SELECT DISTINCT user_id FROM userapi_device_list_changes
    WHERE position > ? AND position <= ? AND (viewer IS NULL OR viewer = ?)`,
 );
+const selectStream = sql<[userId: string], { stream: number | null }>(
+  'SELECT max(position) AS stream FROM userapi_device_list_changes WHERE user_id = ? AND viewer IS NULL',
+);
 
 export class DeviceLists {
   readonly #bus: Bus;
@@ -34,5 +37,10 @@ export class DeviceLists {
   /** Users whose keys changed in (since, upTo] as `viewer` sees them, whether or not he shares a room with them. */
   changedUsers(snapshot: Snapshot, since: Position, upTo: Position, viewer: UserId): UserId[] {
     return snapshot.all(selectChanged, since, upTo, viewer).map((row) => row.user_id);
+  }
+
+  /** The version of a user's list that other servers know by `stream_id`: the Position of its last change, or 0. */
+  streamId(snapshot: Snapshot, userId: UserId): number {
+    return snapshot.get(selectStream, userId)?.stream ?? 0;
   }
 }

@@ -32,6 +32,7 @@ import { RateOverrides } from './rate-overrides.ts';
 import { Receipts } from './receipts.ts';
 import { RegistrationTokens } from './registration-tokens.ts';
 import { Registration } from './registration.ts';
+import { RemoteLists } from './remote/lists.ts';
 import { Reports } from './reports.ts';
 import { Sessions } from './sessions.ts';
 import { createStages, ownerFlows } from './stages.ts';
@@ -66,6 +67,10 @@ export type { Presence, PresenceState } from './presence.ts';
 export { checkFieldName, Profiles } from './profiles.ts';
 export type { RateOverrides } from './rate-overrides.ts';
 export type { Receipts } from './receipts.ts';
+export { createRemoteUsers, type RemoteUsers } from './remote/index.ts';
+export type { RemoteKeyAnswer } from './remote/keys.ts';
+export { checkedDeviceKeys, checkedName, checkedSigningKey, sharedUsages } from './remote/key-checks.ts';
+export type { RemoteLists } from './remote/lists.ts';
 export type { RegistrationToken, RegistrationTokens } from './registration-tokens.ts';
 export { checkedPassword, type OperatorWish, type Registration, type RegistrationWish } from './registration.ts';
 export type { NewReport, Report, Reports } from './reports.ts';
@@ -106,6 +111,8 @@ export interface UserApi {
   readonly oneTimeKeys: OneTimeKeys;
   readonly crossSigning: CrossSigning;
   readonly deviceLists: DeviceLists;
+  /** Devices and keys of users of other servers; `createRemoteUsers` fetches them. */
+  readonly remoteLists: RemoteLists;
   readonly keyBackups: KeyBackups;
   readonly dehydrated: DehydratedDevices;
   readonly toDevice: ToDevice;
@@ -175,14 +182,19 @@ export function createUserApi(parts: UserApiParts): UserApi {
   const signatures = new Signatures();
   const deviceKeys = new DeviceKeys(devices, deviceLists, signatures);
   const oneTimeKeys = new OneTimeKeys(bus, clock, devices);
-  const crossSigning = new CrossSigning({ devices, deviceKeys, signatures, lists: deviceLists });
+  const isLocal = (user: UserId): boolean => accounts.isLocal(user);
+  const remoteLists = new RemoteLists({ bus, rooms, changes: deviceLists, signatures, isLocal });
+  const crossSigning = new CrossSigning({
+    ...{ devices, deviceKeys, signatures, lists: deviceLists },
+    remoteMaster: (snapshot, user) => remoteLists.signingKey(snapshot, user, 'master'),
+  });
   const keyBackups = new KeyBackups();
   const dehydrated = new DehydratedDevices(devices, deviceKeys, oneTimeKeys);
   const toDevice = new ToDevice(db, bus, devices);
 
   const receipts = new Receipts(bus, clock, rooms, accountData);
   const typing = new Typing(db, bus, clock);
-  const presence = new Presence(db, bus, clock, config.presence.enabled);
+  const presence = new Presence(db, bus, clock, config.presence.enabled, isLocal);
   accounts.onCreate((tx, { userId, kind }) => {
     // Clients show people by name from the start; guests choose one.
     if (kind === 'user' && profiles.field(tx, userId, 'displayname') === undefined) {
@@ -220,6 +232,7 @@ export function createUserApi(parts: UserApiParts): UserApi {
       oneTimeKeys,
       crossSigning,
       deviceLists,
+      remoteLists,
     },
     ...{ keyBackups, dehydrated, toDevice, receipts, typing, presence, syncData, close },
   };

@@ -28,7 +28,25 @@ interface Device {
   polls: number;
 }
 
+/** What another server says of its user. */
+export interface RemotePresence {
+  readonly state: PresenceState;
+  readonly statusMsg: string | undefined;
+  /** ms; undefined: not told. */
+  readonly lastActiveAgo: number | undefined;
+  readonly currentlyActive: boolean;
+}
+
+interface Told {
+  readonly state: PresenceState;
+  readonly currentlyActive: boolean;
+  /** ms */
+  readonly heardAt: number;
+}
+
 interface UserPresence {
+  /** Of a user of another server: its last word. He has no devices here. */
+  told: Told | undefined;
   readonly devices: Map<string, Device>;
   state: PresenceState;
   statusMsg: string | undefined;
@@ -55,6 +73,8 @@ const idleAfter = 300_000;
 const activeFor = 60_000;
 /** ms after its last request until a device counts as gone. */
 const goneAfter = 30_000;
+/** ms without a word of his server after which a remote user counts as gone. */
+const remoteGoneAfter = 1_800_000;
 /** ms between looks at who has become idle or gone, and the longest that a row waits. */
 const lookEvery = 5000;
 const writeDelay = 1000;
@@ -73,8 +93,11 @@ export class Presence {
   readonly #present = new Set<UserId>();
   #looking = false;
 
+  readonly #isLocal: (userId: UserId) => boolean;
+
   /** @param enabled false: everybody stays offline and nobody is told anything. */
-  constructor(db: Database, bus: Bus, clock: Clock, enabled: boolean) {
+  constructor(db: Database, bus: Bus, clock: Clock, enabled: boolean, isLocal: (userId: UserId) => boolean) {
+    this.#isLocal = isLocal;
     this.#bus = bus;
     this.#clock = clock;
     this.#enabled = enabled;
@@ -163,6 +186,16 @@ export class Presence {
     this.#update(userId, user);
   }
 
+  /** Another server told how its user is (S-S API §Presence); the caller has checked that he is of that server. */
+  hear(userId: UserId, { state, statusMsg, lastActiveAgo, currentlyActive }: RemotePresence): void {
+    if (!this.#enabled) return;
+    const user = this.#user(userId);
+    const now = this.#clock.now();
+    user.told = { state, currentlyActive: currentlyActive && state === 'online', heardAt: now };
+    if (lastActiveAgo !== undefined) user.lastActiveAt = Math.max(1, now - lastActiveAgo);
+    this.#update(userId, user, statusMsg);
+  }
+
   /** An account was made: that was the user's first activity, and nobody is there yet who could be told. */
   created(userId: UserId): void {
     if (!this.#enabled) return;
@@ -193,7 +226,13 @@ export class Presence {
   #user(userId: UserId): UserPresence {
     let user = this.#users.get(userId);
     if (user === undefined) {
-      const nothing = { statusMsg: undefined, lastActiveAt: 0, currentlyActive: false, position: 0 as Position };
+      const nothing = {
+        told: undefined,
+        statusMsg: undefined,
+        lastActiveAt: 0,
+        currentlyActive: false,
+        position: 0 as Position,
+      };
       user = { devices: new Map(), state: 'offline', ...nothing };
       this.#users.set(userId, user);
     }
@@ -211,6 +250,10 @@ export class Presence {
     user.position = row.position;
     user.state = row.state;
     if (row.state === 'offline') return;
+    if (!this.#isLocal(userId)) {
+      user.told = { state: row.state, currentlyActive: false, heardAt: this.#clock.now() };
+      return this.#update(userId, user);
+    }
     deviceOf(user, undefined).state = row.state;
     deviceOf(user, undefined).heardAt = this.#clock.now();
     this.#update(userId, user);
@@ -218,14 +261,7 @@ export class Presence {
 
   /** Works out what others see and tells them if it changed. */
   #update(userId: UserId, user: UserPresence, ...status: [statusMsg?: string | undefined]): void {
-    const now = this.#clock.now();
-    let state: PresenceState = 'offline';
-    for (const [id, device] of user.devices) {
-      if (device.polls === 0 && device.heardAt + goneAfter <= now) user.devices.delete(id);
-      else if (rank[device.state] > rank[state]) state = device.state;
-    }
-    if (state === 'online' && user.lastActiveAt + idleAfter <= now) state = 'unavailable';
-    const currentlyActive = state === 'online' && user.lastActiveAt + activeFor > now;
+    const { state, currentlyActive } = user.told === undefined ? this.#fromDevices(user) : this.#fromTold(user.told);
     const statusMsg = status.length > 0 ? status[0] : user.statusMsg;
     const same = state === user.state && currentlyActive === user.currentlyActive && statusMsg === user.statusMsg;
     user.state = state;
@@ -235,6 +271,22 @@ export class Presence {
     else this.#present.add(userId);
     if (!same) this.#publish(userId, user);
     if (this.#present.size > 0 && !this.#looking) void this.#look();
+  }
+
+  #fromDevices(user: UserPresence): Pick<UserPresence, 'state' | 'currentlyActive'> {
+    const now = this.#clock.now();
+    let state: PresenceState = 'offline';
+    for (const [id, device] of user.devices) {
+      if (device.polls === 0 && device.heardAt + goneAfter <= now) user.devices.delete(id);
+      else if (rank[device.state] > rank[state]) state = device.state;
+    }
+    if (state === 'online' && user.lastActiveAt + idleAfter <= now) state = 'unavailable';
+    return { state, currentlyActive: state === 'online' && user.lastActiveAt + activeFor > now };
+  }
+
+  #fromTold({ state, currentlyActive, heardAt }: Told): Pick<UserPresence, 'state' | 'currentlyActive'> {
+    if (heardAt + remoteGoneAfter <= this.#clock.now()) return { state: 'offline', currentlyActive: false };
+    return { state, currentlyActive };
   }
 
   #publish(userId: UserId, user: UserPresence): void {
