@@ -32,6 +32,7 @@ export async function startApp(config: Config): Promise<App> {
     runTasks(modules, lifecycle);
     modules.push.delivery.start();
     modules.remote.partial.start();
+    modules.remoteUsers.fetcher.wake();
     const http = await listen(modules, lifecycle);
     // They answer by requests: only a server that listens has something to say to them.
     if (config.listeners.length > 0) modules.appservices.start();
@@ -65,6 +66,7 @@ function runTasks(modules: Modules, lifecycle: Lifecycle): void {
     run: (signal) => applyRetention({ db, bus, rooms }, config.rooms.retention, clock.now(), signal),
   });
   runner.add({ name: 'forget expired OpenID tokens', everyMs: 60 * minuteMs, run: () => users.openIdTokens.prune(db) });
+  runner.add({ name: 'forget received messages', everyMs: 60 * minuteMs, run: () => modules.edus.prune() });
   for (const consumer of modules.consumers) {
     runner.add({ name: `consumer ${consumer.name}`, everyMs: 10 * minuteMs, run: () => consumer.start() });
   }

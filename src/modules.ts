@@ -8,6 +8,7 @@ import { createAdminTasks, type AdminTasks } from './admin/index.ts';
 import { createAppservices, loadServices, type Appservices } from './appservice/index.ts';
 import { Bus, LaggingConsumer } from './bus/index.ts';
 import { mailOptions, publicBaseUrl, type Config } from './config/index.ts';
+import { createEdus, type EduHandler } from './federation/index.ts';
 import { createFedClient, loadSigningKey, missingFile, type FedClient } from './fedclient/index.ts';
 import { Metrics, RateLimiter } from './http/index.ts';
 import { parseServerName, type ServerName, type UserId } from './matrix/ids.ts';
@@ -24,7 +25,15 @@ import {
 } from './roomserver/index.ts';
 import { openDatabase, type Database } from './storage/index.ts';
 import { createSyncApi, type SyncApi } from './syncapi/index.ts';
-import { createUserApi, noticeRoomOf, noticeSender, ServerNotices, type UserApi } from './userapi/index.ts';
+import {
+  createRemoteUsers,
+  createUserApi,
+  noticeRoomOf,
+  noticeSender,
+  type RemoteUsers,
+  ServerNotices,
+  type UserApi,
+} from './userapi/index.ts';
 import type { Clock } from './util/clock.ts';
 import type { Lifecycle } from './util/lifecycle.ts';
 import type { Logger } from './util/log.ts';
@@ -45,6 +54,10 @@ export interface Modules {
   readonly rooms: ReturnType<typeof createRoomCore>;
   readonly remote: RemoteRooms;
   readonly users: UserApi;
+  /** What is known of users of other servers, and how it is asked. */
+  readonly remoteUsers: RemoteUsers;
+  /** What other servers send beside events. */
+  readonly edus: EduHandler;
   readonly media: Media;
   readonly push: Push;
   /** Undefined: the operator has set no mail server. */
@@ -92,6 +105,11 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     isReserved: (userId) => services.reservesUser(userId),
   });
   lifecycle.onStop('accounts', () => users.close());
+  const remoteUsers = lifecycle.use(
+    'remote users',
+    createRemoteUsers({ db, lists: users.remoteLists, federation, clock, log }),
+  );
+  const edus = createEdus({ db, rooms, users, remoteUsers, clock, log });
   const media = lifecycle.use(
     'media',
     createMedia({
@@ -139,7 +157,21 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
     ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, rooms, remote },
-    ...{ users, media, push, mailer, perform, notices, sync, appservices, adminTasks, directoryIndex, consumers },
+    ...{
+      users,
+      remoteUsers,
+      edus,
+      media,
+      push,
+      mailer,
+      perform,
+      notices,
+      sync,
+      appservices,
+      adminTasks,
+      directoryIndex,
+      consumers,
+    },
   };
 }
 

@@ -55,6 +55,8 @@ import {
   federationMediaRoutes,
   keyServerRoutes,
   onBindRoutes,
+  queryProfileRoutes,
+  userKeyRoutes,
   openIdUserInfoRoutes,
 } from './federation/index.ts';
 import type { Route, SocketRow } from './http/index.ts';
@@ -67,6 +69,7 @@ export function allRoutes(modules: Modules): Route[] {
   const { config, limiter, db, rooms, remote, perform, media, push, sync, users, appservices, clock, serverName } =
     modules;
   const { registry: services, queries } = appservices;
+  const { remoteUsers } = modules;
   const ignoredUsers = (snapshot: Snapshot, user: UserId): ReadonlySet<string> =>
     users.accountData.ignoredUsers(snapshot, user);
   return [
@@ -82,13 +85,13 @@ export function allRoutes(modules: Modules): Route[] {
     ...emailTokenRoutes({ db, limiter, registrationMode: config.registration.mode, ...users }),
     ...ssoRoutes({ db, createsAccounts: config.cas.createAccounts, ...users }),
     ...deviceRoutes({ db, ...users }),
-    ...keyRoutes({ db, ...users }),
+    ...keyRoutes({ db, remoteKeys: remoteUsers.keys, ...users }),
     ...keysChangesRoutes({ db, rooms, ...users }),
     ...keyBackupRoutes({ db, ...users }),
     ...dehydratedRoutes({ db, ...users }),
     ...toDeviceRoutes({ db, ...users }),
     ...accountDataRoutes({ db, push, ...users }),
-    ...profileRoutes({ db, queries, ...users }),
+    ...profileRoutes({ db, queries, remoteProfiles: remoteUsers.profiles, ...users }),
     ...filterRoutes({ db, ...users }),
     ...presenceRoutes({ db, rooms, ...users }),
     ...typingRoutes({ db, rooms, ...users }),
@@ -156,6 +159,8 @@ function federationRoutes(modules: Modules): Route[] {
     ...federationDirectoryRoutes({ db, rooms, perform, serverName, isListShared, queries, networkRooms }),
     ...federationHierarchyRoutes({ db, rooms, serverName }),
     ...federationMediaRoutes({ media, serverName }),
+    ...queryProfileRoutes({ db, ...modules.users }),
+    ...userKeyRoutes({ db, ...modules.users }),
   ];
 }
 

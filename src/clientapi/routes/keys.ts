@@ -2,14 +2,21 @@
 import * as v from 'valibot';
 import { route, type Requester, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import type { UserId } from '../../matrix/ids.ts';
+import { parseUserId, type UserId } from '../../matrix/ids.ts';
 import { isJsonObject, type JsonObject } from '../../matrix/json.ts';
-import type { Database, Shown } from '../../storage/index.ts';
-import { keyUsages, type KeyUpload, type UserApi } from '../../userapi/index.ts';
+import type { Database, Shown, Tx } from '../../storage/index.ts';
+import {
+  keyUsages,
+  type KeyUpload,
+  type RemoteKeyAnswer,
+  type RemoteUsers,
+  type UserApi,
+} from '../../userapi/index.ts';
 import { jsonObject, maybe, readBody } from './body.ts';
 
 export type KeyRouteParts = Pick<UserApi, 'accounts' | 'deviceKeys' | 'oneTimeKeys' | 'crossSigning' | 'uia'> & {
   readonly db: Database;
+  readonly remoteKeys: RemoteUsers['keys'];
 };
 
 const keys = '/_matrix/client/v3/keys';
@@ -18,8 +25,11 @@ const upload = v.object({
   one_time_keys: maybe(jsonObject),
   fallback_keys: maybe(jsonObject),
 });
-const query = v.object({ device_keys: v.record(v.string(), v.array(v.string())) });
-const claim = v.object({ one_time_keys: v.record(v.string(), v.record(v.string(), v.string())) });
+const timeout = maybe(v.pipe(v.number(), v.minValue(0)));
+const query = v.object({ device_keys: v.record(v.string(), v.array(v.string())), timeout });
+const claim = v.object({ one_time_keys: v.record(v.string(), v.record(v.string(), v.string())), timeout });
+/** "The time (in milliseconds) to wait when downloading keys from remote servers. 10 seconds is the recommended default." */
+const defaultTimeout = 10_000;
 const crossSigningKeys = v.object({
   master_key: maybe(jsonObject),
   self_signing_key: maybe(jsonObject),
@@ -33,7 +43,7 @@ function deviceOf({ deviceId }: Requester): string {
 }
 
 export function keyRoutes(parts: KeyRouteParts): Route[] {
-  const { db, accounts, deviceKeys, oneTimeKeys } = parts;
+  const { db, accounts, deviceKeys, oneTimeKeys, remoteKeys } = parts;
   const isKnown = (userId: string): userId is UserId =>
     db.read((snapshot) => accounts.get(snapshot, userId)?.deactivated === false);
   return [
@@ -60,9 +70,16 @@ export function keyRoutes(parts: KeyRouteParts): Route[] {
       auth: 'guest',
       rate: 'keys',
       body: query,
-      handle: ({ requester, body, shown }) => {
-        const asked = Object.entries(body.device_keys).filter(([userId]) => isKnown(userId));
-        return queryKeys(parts, requester.userId, asked, shown);
+      handle: async ({ requester: { userId }, body, shown }) => {
+        const asked = Object.entries(body.device_keys);
+        const remote = asked.flatMap(([name, only]) => {
+          const user = parseUserId(name);
+          return user === undefined || accounts.isLocal(user) ? [] : [[user, only] as const];
+        });
+        for (const [user] of remote) shown.key(`user:${user}`);
+        const answer = await remoteKeys.query(userId, remote, body.timeout ?? defaultTimeout);
+        const own = asked.filter(([user]) => isKnown(user));
+        return queryKeys(parts, userId, own, answer, shown);
       },
     }),
     route({
@@ -71,33 +88,50 @@ export function keyRoutes(parts: KeyRouteParts): Route[] {
       auth: 'guest',
       rate: 'keys',
       body: claim,
-      handle: ({ body }) =>
-        db.write((tx) => {
-          const claimed: Record<string, Record<string, JsonObject>> = {};
-          for (const [userId, devices] of Object.entries(body.one_time_keys)) {
-            for (const [deviceId, algorithm] of Object.entries(devices)) {
-              const key = oneTimeKeys.claim(tx, userId as UserId, deviceId, algorithm);
-              if (key !== undefined) (claimed[userId] ??= {})[deviceId] = key;
-            }
-          }
-          return { one_time_keys: claimed, failures: {} };
-        }),
+      handle: async ({ body }) => {
+        const asked = Object.entries(body.one_time_keys);
+        const [own, remote] = [true, false].map((local) =>
+          asked.filter(([user]) => accounts.isLocal(user as UserId) === local),
+        );
+        const [claimed, answer] = await Promise.all([
+          db.write((tx) => claimOwn(tx, parts, own ?? [])),
+          remoteKeys.claim(Object.fromEntries(remote ?? []), body.timeout ?? defaultTimeout),
+        ]);
+        return { one_time_keys: { ...claimed, ...answer.keys }, failures: answer.failures };
+      },
     }),
     ...crossSigningRoutes(parts),
   ];
 }
 
-/** Keys of local users, as the requester may see them (§POST /keys/query). */
+/** Claims one-time keys of local users. */
+function claimOwn(
+  tx: Tx,
+  { oneTimeKeys }: KeyRouteParts,
+  asked: readonly (readonly [string, Readonly<Record<string, string>>])[],
+): Record<string, Record<string, JsonObject>> {
+  const claimed: Record<string, Record<string, JsonObject>> = {};
+  for (const [userId, devices] of asked) {
+    for (const [deviceId, algorithm] of Object.entries(devices)) {
+      const key = oneTimeKeys.claim(tx, userId as UserId, deviceId, algorithm);
+      if (key !== undefined) (claimed[userId] ??= {})[deviceId] = key;
+    }
+  }
+  return claimed;
+}
+
+/** Keys of local users, as the requester may see them, beside what other servers answered (§POST /keys/query). */
 function queryKeys(
   { db, deviceKeys, crossSigning }: KeyRouteParts,
   viewer: UserId,
   asked: readonly (readonly [string, readonly string[]])[],
+  remote: RemoteKeyAnswer,
   shown: Shown,
 ): JsonObject {
   return db.read((snapshot) => {
-    const devices: Record<string, JsonObject> = {};
+    const devices: Record<string, JsonObject> = { ...remote.devices };
     const crossSigned: Record<'master' | 'self_signing' | 'user_signing', Record<string, JsonObject>> = {
-      ...{ master: {}, self_signing: {}, user_signing: {} },
+      ...{ ...remote.signingKeys, user_signing: {} },
     };
     for (const [user, only] of asked) {
       const userId = user as UserId;
@@ -110,7 +144,7 @@ function queryKeys(
     }
     return {
       device_keys: devices,
-      failures: {},
+      failures: remote.failures,
       master_keys: crossSigned.master,
       self_signing_keys: crossSigned.self_signing,
       user_signing_keys: crossSigned.user_signing,
@@ -118,7 +152,7 @@ function queryKeys(
   });
 }
 
-function crossSigningRoutes({ db, crossSigning, uia }: KeyRouteParts): Route[] {
+function crossSigningRoutes({ db, accounts, crossSigning, remoteKeys, uia }: KeyRouteParts): Route[] {
   return [
     route({
       method: 'POST',
@@ -147,8 +181,13 @@ function crossSigningRoutes({ db, crossSigning, uia }: KeyRouteParts): Route[] {
       auth: 'user',
       rate: 'keys',
       body: v.record(v.string(), v.record(v.string(), jsonObject)),
-      handle: ({ requester, body }) =>
-        db.write((tx) => {
+      handle: async ({ requester, body }) => {
+        const remote = Object.keys(body).flatMap((name) => parseUserId(name) ?? []);
+        await remoteKeys.ensure(
+          remote.filter((user) => !accounts.isLocal(user)),
+          defaultTimeout,
+        );
+        return db.write((tx) => {
           const failures: Record<string, Record<string, JsonObject>> = {};
           for (const [owner, signed] of Object.entries(body)) {
             for (const [keyId, object] of Object.entries(signed)) {
@@ -157,7 +196,8 @@ function crossSigningRoutes({ db, crossSigning, uia }: KeyRouteParts): Route[] {
             }
           }
           return { failures };
-        }),
+        });
+      },
     }),
   ];
 }

@@ -3,15 +3,16 @@ import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type Requester, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseUserId, type UserId } from '../../matrix/ids.ts';
-import { memberOf } from '../../matrix/json.ts';
-import type { Database, Tx } from '../../storage/index.ts';
-import { checkFieldName, type UserApi } from '../../userapi/index.ts';
+import { memberOf, type JsonValue } from '../../matrix/json.ts';
+import type { Database, Shown, Tx } from '../../storage/index.ts';
+import { checkFieldName, type RemoteUsers, type UserApi } from '../../userapi/index.ts';
 import { jsonObject } from './body.ts';
 
 export type ProfileRouteParts = Pick<UserApi, 'accounts' | 'profiles' | 'memberEvents' | 'presence'> & {
   readonly db: Database;
   /** Application services, which may know a user that is not known here. */
   readonly queries: UnknownNames;
+  readonly remoteProfiles: RemoteUsers['profiles'];
 };
 
 const profile = '/_matrix/client/v3/profile/:userId';
@@ -28,14 +29,22 @@ function ownerOf(requester: Requester, userId: string, field: string): UserId {
 }
 
 export function profileRoutes(parts: ProfileRouteParts): Route[] {
-  const { db, accounts, profiles, queries } = parts;
-  const known = async (userId: string): Promise<UserId> => {
+  const { db, accounts, profiles, queries, remoteProfiles } = parts;
+  const read = (userId: string): UserId => {
     const parsed = parseUserId(userId);
     if (parsed === undefined) throw matrixError.invalidParam('This is no user id');
-    await queries.user(parsed);
-    const account = db.read((snapshot) => accounts.get(snapshot, parsed));
-    if (account === undefined || account.deactivated) throw matrixError.notFound('There is no such user');
     return parsed;
+  };
+  const checkKnown = async (userId: UserId): Promise<void> => {
+    await queries.user(userId);
+    const account = db.read((snapshot) => accounts.get(snapshot, userId));
+    if (account === undefined || account.deactivated) throw matrixError.notFound('There is no such user');
+  };
+  const fieldOf = async (userId: UserId, field: string, shown: Shown): Promise<JsonValue | undefined> => {
+    if (!accounts.isLocal(userId)) return memberOf(await remoteProfiles.get(userId, field), field);
+    await checkKnown(userId);
+    shown.key(`user:${userId}`);
+    return db.read((snapshot) => profiles.field(snapshot, userId, field));
   };
   return [
     route({
@@ -45,7 +54,9 @@ export function profileRoutes(parts: ProfileRouteParts): Route[] {
       auth: 'none',
       rate: 'read',
       handle: async ({ params, shown }) => {
-        const userId = await known(params.userId);
+        const userId = read(params.userId);
+        if (!accounts.isLocal(userId)) return remoteProfiles.get(userId);
+        await checkKnown(userId);
         shown.key(`user:${userId}`);
         return db.read((snapshot) => profiles.get(snapshot, userId));
       },
@@ -58,9 +69,8 @@ export function profileRoutes(parts: ProfileRouteParts): Route[] {
       rate: 'read',
       handle: async ({ params: { userId: user, keyName }, shown }) => {
         checkFieldName(keyName);
-        const userId = await known(user);
-        shown.key(`user:${userId}`);
-        const value = db.read((snapshot) => profiles.field(snapshot, userId, keyName));
+        const userId = read(user);
+        const value = await fieldOf(userId, keyName, shown);
         if (value !== undefined) return { [keyName]: value };
         // Before v1.16 these two were always answered, "if they have set one, otherwise not present".
         if (memberFields.has(keyName)) return {};

@@ -1,0 +1,34 @@
+/** `m.presence` (S-S API v1.19 §Presence): of users who share a room with one of ours; others are nobody's business. */
+import * as v from 'valibot';
+import { readContent, safeInteger, userOf } from './checks.ts';
+import type { EduKind, EduParts } from './index.ts';
+
+const maxUpdates = 1000;
+const maxStatus = 1024;
+const schema = v.object({ push: v.array(v.unknown()) });
+const updateSchema = v.object({
+  user_id: v.string(),
+  presence: v.picklist(['offline', 'unavailable', 'online']),
+  status_msg: v.optional(v.nullable(v.string())),
+  // Required, and yet left out by servers for who was never active.
+  last_active_ago: v.optional(v.nullable(safeInteger)),
+  currently_active: v.optional(v.nullable(v.boolean())),
+});
+
+export const presenceEdu =
+  ({ db, users: { presence }, remoteUsers: { lists } }: EduParts): EduKind =>
+  (origin, content) => {
+    for (const each of readContent(schema, content)?.push.slice(0, maxUpdates) ?? []) {
+      const update = readContent(updateSchema, each);
+      const userId = update && userOf(origin, update.user_id);
+      if (update === undefined || userId === undefined) continue;
+      if (!db.read((snapshot) => lists.isShared(snapshot, userId))) continue;
+      const ago = update.last_active_ago ?? undefined;
+      presence.hear(userId, {
+        state: update.presence,
+        statusMsg: update.status_msg?.slice(0, maxStatus),
+        lastActiveAgo: ago === undefined ? undefined : Math.max(0, ago),
+        currentlyActive: update.currently_active ?? false,
+      });
+    }
+  };

@@ -1,0 +1,62 @@
+/** `m.receipt` (S-S API v1.19 §Receipts): public receipts of the origin's users, threaded ones too. */
+import * as v from 'valibot';
+import type { ServerName, UserId } from '../../matrix/ids.ts';
+import { parseEventId, type EventId } from '../../matrix/ids.ts';
+import { memberOf, type JsonObject } from '../../matrix/json.ts';
+import type { Tx } from '../../storage/index.ts';
+import { isJoined, object, openRoom, readContent, safeInteger, userOf } from './checks.ts';
+import type { EduKind, EduParts } from './index.ts';
+
+const maxRooms = 500;
+const maxReceipts = 1000;
+const content = v.record(v.string(), object);
+const receiptSchema = v.object({
+  event_ids: v.pipe(v.array(v.string()), v.minLength(1)),
+  data: v.optional(v.object({ ts: v.optional(v.unknown()), thread_id: v.optional(v.nullable(v.string())) }), {}),
+});
+
+interface Told {
+  readonly roomId: string;
+  readonly user: UserId;
+  readonly eventId: EventId;
+  /** null: unthreaded. */
+  readonly threadId: string | null;
+  readonly ts: number | undefined;
+}
+
+export const receiptEdu =
+  (parts: EduParts): EduKind =>
+  (origin, edu) => {
+    const told = receiptsOf(origin, readContent(content, edu) ?? {});
+    if (told.length === 0) return;
+    return parts.db.write((tx) => {
+      for (const receipt of told) apply(tx, parts, origin, receipt);
+    });
+  };
+
+function receiptsOf(origin: ServerName, rooms: Record<string, JsonObject>): Told[] {
+  const told: Told[] = [];
+  for (const [roomId, kinds] of Object.entries(rooms).slice(0, maxRooms)) {
+    // Private ones never leave their server; whatever else there may be one day is not known here.
+    const users = readContent(content, memberOf(kinds, 'm.read')) ?? {};
+    for (const [name, each] of Object.entries(users)) {
+      const user = userOf(origin, name);
+      const receipt = readContent(receiptSchema, each);
+      const eventId = parseEventId(receipt?.event_ids[0] ?? '');
+      const threadId = receipt?.data.thread_id ?? null;
+      if (user === undefined || receipt === undefined || eventId === undefined) continue;
+      if (threadId !== null && threadId !== 'main' && parseEventId(threadId) === undefined) continue;
+      const ts = readContent(safeInteger, receipt.data.ts);
+      told.push({ roomId, user, eventId, threadId, ts: ts === undefined || ts < 0 ? undefined : ts });
+    }
+  }
+  return told.slice(0, maxReceipts);
+}
+
+function apply(tx: Tx, { rooms, users: { receipts } }: EduParts, origin: ServerName, told: Told): void {
+  const { roomId, user, eventId, threadId, ts } = told;
+  const room = openRoom(tx, rooms, roomId, origin);
+  if (room === undefined || !isJoined(tx, rooms, room, user)) return;
+  const receipt = { room, user, type: 'm.read' as const, threadId, eventId };
+  receipts.set(tx, ts === undefined ? receipt : { ...receipt, ts });
+}

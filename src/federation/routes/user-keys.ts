@@ -1,0 +1,117 @@
+/** Devices and keys of our users for other servers (S-S API v1.19 §Device Management, §End-to-End Encryption). */
+import * as v from 'valibot';
+import { route, type Route } from '../../http/index.ts';
+import { matrixError } from '../../matrix/errors.ts';
+import { parseUserId, type UserId } from '../../matrix/ids.ts';
+import type { JsonObject } from '../../matrix/json.ts';
+import type { Database, Shown, Snapshot } from '../../storage/index.ts';
+import type { UserApi } from '../../userapi/index.ts';
+
+export type UserKeyRouteParts = Pick<
+  UserApi,
+  'accounts' | 'crossSigning' | 'deviceKeys' | 'deviceLists' | 'oneTimeKeys'
+> & { readonly db: Database };
+
+const query = v.object({ device_keys: v.record(v.string(), v.array(v.string())) });
+const claim = v.object({ one_time_keys: v.record(v.string(), v.record(v.string(), v.string())) });
+/** Users in one question. */
+const maxUsers = 2000;
+
+/** Keys with the owner's own signatures: nobody is told whom others have verified. */
+function keysOf({ crossSigning, deviceKeys }: UserKeyRouteParts, snapshot: Snapshot, user: UserId, only: string[]) {
+  return {
+    devices: deviceKeys.query(snapshot, user, only, user),
+    master: crossSigning.get(snapshot, user, 'master', user),
+    selfSigning: crossSigning.get(snapshot, user, 'self_signing', user),
+  };
+}
+
+export function userKeyRoutes(parts: UserKeyRouteParts): Route[] {
+  const { db, accounts, deviceLists, oneTimeKeys } = parts;
+  const isOurs = (snapshot: Snapshot, userId: string): userId is UserId =>
+    accounts.get(snapshot, userId)?.deactivated === false;
+  return [
+    route({
+      method: 'GET',
+      path: '/_matrix/federation/v1/user/devices/:userId',
+      auth: 'server',
+      rate: 'federation',
+      handle: ({ params, shown }) => {
+        const userId = parseUserId(params.userId);
+        if (userId === undefined) throw matrixError.invalidParam('This is no user id');
+        if (!accounts.isLocal(userId)) throw matrixError.invalidParam('This is no user of this server');
+        shown.key(`user:${userId}`);
+        return db.read((snapshot) => {
+          const { devices, master, selfSigning } = keysOf(parts, snapshot, userId, []);
+          return {
+            user_id: userId,
+            stream_id: deviceLists.streamId(snapshot, userId),
+            devices: Object.entries(devices).map(([deviceId, { unsigned, ...keys }]) => ({
+              device_id: deviceId,
+              keys,
+              ...(unsigned as JsonObject),
+            })),
+            ...(master === undefined ? {} : { master_key: master }),
+            ...(selfSigning === undefined ? {} : { self_signing_key: selfSigning }),
+          };
+        });
+      },
+    }),
+    route({
+      method: 'POST',
+      path: '/_matrix/federation/v1/user/keys/query',
+      auth: 'server',
+      rate: 'federation',
+      body: query,
+      handle: ({ body, shown }) =>
+        db.read((snapshot) => {
+          const asked = Object.entries(body.device_keys).slice(0, maxUsers);
+          return queryKeys(
+            parts,
+            snapshot,
+            asked.filter(([userId]) => isOurs(snapshot, userId)),
+            shown,
+          );
+        }),
+    }),
+    route({
+      method: 'POST',
+      path: '/_matrix/federation/v1/user/keys/claim',
+      auth: 'server',
+      rate: 'federation',
+      body: claim,
+      handle: ({ body }) =>
+        db.write((tx) => {
+          const claimed: Record<string, Record<string, JsonObject>> = {};
+          for (const [userId, devices] of Object.entries(body.one_time_keys).slice(0, maxUsers)) {
+            if (!isOurs(tx, userId)) continue;
+            for (const [deviceId, algorithm] of Object.entries(devices)) {
+              const key = oneTimeKeys.claim(tx, userId, deviceId, algorithm);
+              if (key !== undefined) (claimed[userId] ??= {})[deviceId] = key;
+            }
+          }
+          return { one_time_keys: claimed };
+        }),
+    }),
+  ];
+}
+
+function queryKeys(
+  parts: UserKeyRouteParts,
+  snapshot: Snapshot,
+  asked: readonly (readonly [string, string[]])[],
+  shown: Shown,
+): JsonObject {
+  const devices: Record<string, JsonObject> = {};
+  const masters: Record<string, JsonObject> = {};
+  const selfSigning: Record<string, JsonObject> = {};
+  for (const [user, only] of asked) {
+    const userId = user as UserId;
+    shown.key(`user:${userId}`);
+    const keys = keysOf(parts, snapshot, userId, only);
+    devices[userId] = keys.devices;
+    if (keys.master !== undefined) masters[userId] = keys.master;
+    if (keys.selfSigning !== undefined) selfSigning[userId] = keys.selfSigning;
+  }
+  return { device_keys: devices, master_keys: masters, self_signing_keys: selfSigning };
+}
