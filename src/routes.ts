@@ -29,6 +29,7 @@ import { receiptRoutes } from './clientapi/routes/receipts.ts';
 import { registerRoutes } from './clientapi/routes/register.ts';
 import { relationsRoutes } from './clientapi/routes/relations.ts';
 import { reportRoutes } from './clientapi/routes/reports.ts';
+import { publicRoomRoutes } from './clientapi/routes/public-rooms.ts';
 import { roomDiscoveryRoutes } from './clientapi/routes/room-discovery.ts';
 import { roomCreateRoutes, roomUpgradeRoutes } from './clientapi/routes/rooms-create.ts';
 import { roomSendRoutes } from './clientapi/routes/rooms-send.ts';
@@ -166,11 +167,12 @@ function federationRoutes(modules: Modules): Route[] {
 
 /** How users find rooms, each other, and help. */
 function discoveryRoutes(modules: Modules): Route[] {
-  const { config, db, rooms, perform, users, appservices, directoryIndex, serverName, clock, log } = modules;
+  const { config, db, rooms, remote, perform, users, appservices, directoryIndex, serverName, clock, log } = modules;
   const { directory: networkRooms, networks } = appservices;
   const isListOpen = config.rooms.publicListWithoutToken;
   return [
-    ...roomDiscoveryRoutes({ db, rooms, perform, serverName, isListOpen, networkRooms }),
+    ...publicRoomRoutes({ db, rooms, remote, perform, serverName, isListOpen, networkRooms }),
+    ...roomDiscoveryRoutes({ db, rooms, perform, remote, serverName }),
     ...userDirectoryRoutes({ db, directory: users.directory, directoryIndex }),
     ...mutualRoomsRoutes({ db, rooms }),
     ...reportRoutes({ db, rooms, ...users }),

@@ -10,7 +10,15 @@ export type { Invite, MembershipChange } from './perform/membership.ts';
 export type { Sender, StateWish } from './perform/send.ts';
 export type { MemberProfile, RoomUsers } from './perform/users.ts';
 export { PartialRooms, type PartialProgress } from './partial/partial-rooms.ts';
-export { createRemoteRooms, type RemoteRooms } from './remote/index.ts';
+export {
+  createRemoteRooms,
+  type Hierarchy,
+  type HierarchyRequest,
+  readHierarchy,
+  type RemoteDirectory,
+  type RemotePublicRooms,
+  type RemoteRooms,
+} from './remote/index.ts';
 export { applyRetention } from './perform/retention.ts';
 export { createBundle, relationIn, type BundleOptions } from './query/bundle.ts';
 export {
@@ -27,14 +35,8 @@ export {
   type ClientViewOptions,
 } from './query/client-event.ts';
 export { latestEditOf } from './query/edits.ts';
-export {
-  type Hierarchy,
-  type HierarchyRequest,
-  readHierarchy,
-  spaceChildren,
-  type SpaceChild,
-} from './query/hierarchy.ts';
-export { joinRuleIn, mayDiscover, mayServerDiscover } from './query/join-conditions.ts';
+export { spaceChildren, type SpaceChild } from './query/space-children.ts';
+export { joinRuleIn, mayDiscover, mayDiscoverTold, mayServerDiscover } from './query/join-conditions.ts';
 export { type PublicRoomsRequest, readPublicRooms } from './query/public-rooms.ts';
 export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
 export { eventsByTime } from './query/by-time.ts';

@@ -1,101 +1,50 @@
-/** Finding rooms: the published directory, summaries of rooms, the trees of spaces (C-S API v1.19 §Room discovery, §Spaces). */
+/** Finding rooms: summaries of rooms and the trees of spaces, of this server and of others (C-S API v1.19 §Spaces, §Room summary). */
 import * as v from 'valibot';
-import type { NetworkDirectory } from '../../appservice/index.ts';
-import { publicRoomsBody } from '../../federation/index.ts';
 import { route, type Requester, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { parseRoomAlias, parseServerName } from '../../matrix/ids.ts';
+import {
+  parseRoomAlias,
+  parseRoomId,
+  parseServerName,
+  serverNameOf,
+  type RoomId,
+  type ServerName,
+  type UserId,
+} from '../../matrix/ids.ts';
 import {
   mayDiscover,
+  mayDiscoverTold,
   readHierarchy,
-  readPublicRooms,
   roomSummary,
   type Perform,
-  type PublicRoomsRequest,
-  type Room,
+  type RemoteRooms,
   type RoomReader,
 } from '../../roomserver/index.ts';
-import type { Database, Snapshot } from '../../storage/index.ts';
+import { asPosition, type Database, type Shown, type Snapshot } from '../../storage/index.ts';
 import { flag, positiveNumber, token, wholeNumber } from './paging-query.ts';
 
 export interface RoomDiscoveryParts {
   readonly db: Database;
   readonly rooms: RoomReader;
   readonly perform: Perform;
-  readonly serverName: string;
-  /** Whether the published directory is shown without an access token. */
-  readonly isListOpen: boolean;
-  /** The room lists of bridged networks. */
-  readonly networkRooms: NetworkDirectory;
+  readonly remote: Pick<RemoteRooms, 'aliases' | 'directory'>;
+  readonly serverName: ServerName;
 }
 
 export const roomDiscoveryRoutes = (parts: RoomDiscoveryParts): Route[] => [
-  ...publicRoomRoutes(parts),
   hierarchyRoute(parts),
   ...summaryRoutes(parts),
 ];
 
-const publicRoomsPath = '/_matrix/client/v3/publicRooms';
-const server = v.optional(v.string());
+const endOfTime = asPosition(Number.MAX_SAFE_INTEGER);
 
-const publicRoomRoutes = (parts: RoomDiscoveryParts): Route[] => [
-  route({
-    method: 'GET',
-    path: publicRoomsPath,
-    auth: 'optional',
-    rate: 'none',
-    query: v.object({ limit: v.optional(wholeNumber), since: token, server }),
-    handle: ({ requester, query: { limit, since, server: asked } }) => {
-      if (requester === undefined && !parts.isListOpen) throw matrixError.missingToken();
-      return publicRooms(parts, asked, {}, { limit, since, searchTerm: undefined, roomTypes: undefined });
-    },
-  }),
-  route({
-    method: 'POST',
-    path: publicRoomsPath,
-    auth: 'user',
-    rate: 'none',
-    query: v.object({ server }),
-    body: publicRoomsBody,
-    handle: ({ query, body: { limit, since, filter, ...networks } }) => {
-      if (networks.include_all_networks === true && networks.third_party_instance_id !== undefined) {
-        throw matrixError.invalidParam('third_party_instance_id can only be used without include_all_networks');
-      }
-      const { generic_search_term: searchTerm, room_types: roomTypes } = filter ?? {};
-      return publicRooms(parts, query.server, networks, {
-        limit,
-        since: since === '' ? undefined : since,
-        searchTerm,
-        roomTypes,
-      });
-    },
-  }),
-];
+/** One server's name or several. */
+const via = v.pipe(
+  v.optional(v.union([v.string(), v.array(v.string())]), []),
+  v.transform((names) => [names].flat().flatMap((name) => parseServerName(name) ?? [])),
+);
 
-interface WantedLists {
-  readonly include_all_networks?: boolean | undefined;
-  /** The list of this network only, instead of the server's own. */
-  readonly third_party_instance_id?: string | undefined;
-}
-
-function publicRooms(
-  { db, rooms, perform, serverName, networkRooms }: RoomDiscoveryParts,
-  asked: string | undefined,
-  { include_all_networks: all = false, third_party_instance_id: instance }: WantedLists,
-  request: PublicRoomsRequest,
-): unknown {
-  if (asked !== undefined && asked !== serverName) {
-    if (parseServerName(asked) === undefined) throw matrixError.invalidParam('server is not the name of a server');
-    throw matrixError.connectionFailed('The directory of that server cannot be read');
-  }
-  return db.read((snapshot) => {
-    const own = instance === undefined ? perform.aliases.published(snapshot) : [];
-    const bridged = all || instance !== undefined ? networkRooms.rooms(snapshot, instance) : [];
-    return readPublicRooms(snapshot, rooms, [...new Set([...own, ...bridged])], request);
-  });
-}
-
-const hierarchyRoute = ({ db, rooms }: RoomDiscoveryParts): Route =>
+const hierarchyRoute = ({ db, rooms, remote, serverName }: RoomDiscoveryParts): Route =>
   route({
     method: 'GET',
     path: '/_matrix/client/v1/rooms/:roomId/hierarchy',
@@ -106,11 +55,15 @@ const hierarchyRoute = ({ db, rooms }: RoomDiscoveryParts): Route =>
       limit: v.optional(positiveNumber),
       max_depth: v.optional(wholeNumber),
       from: token,
+      via,
     }),
-    handle: ({ requester, params: { roomId }, query }) => {
-      const { suggested_only: suggestedOnly, max_depth: maxDepth, limit, from } = query;
-      const request = { roomId, suggestedOnly, maxDepth, limit, from };
-      return db.snapshot((snapshot) => readHierarchy(snapshot, rooms, requester.userId, request));
+    handle: ({ requester: { userId: user }, params, query, shown, signal }) => {
+      const { suggested_only: suggestedOnly, max_depth: maxDepth, limit, from, via: servers } = query;
+      const roomId = parseRoomId(params.roomId);
+      if (roomId === undefined) throw matrixError.forbidden('You are not allowed to view this room');
+      const paging = { maxDepth, limit, from };
+      const request = { roomId, user, suggestedOnly, ...paging, via: servers, shown, signal };
+      return readHierarchy({ db, rooms, serverName, directory: remote.directory }, request);
     },
   });
 
@@ -120,7 +73,8 @@ const summaryRoutes = (parts: RoomDiscoveryParts): Route[] => [
     path: '/_matrix/client/v1/room_summary/:roomIdOrAlias',
     auth: 'optional',
     rate: 'none',
-    handle: ({ requester, params }) => summaryOf(parts, params.roomIdOrAlias, requester),
+    query: v.object({ via }),
+    handle: (asked) => summaryOf(parts, asked),
   }),
   route({
     method: 'GET',
@@ -128,8 +82,9 @@ const summaryRoutes = (parts: RoomDiscoveryParts): Route[] => [
     aliases: ['/_matrix/client/unstable/im.nheko.summary/rooms/:roomIdOrAlias/summary'],
     auth: 'optional',
     rate: 'none',
-    handle: ({ requester, params }) => {
-      const summary = summaryOf(parts, params.roomIdOrAlias, requester);
+    query: v.object({ via }),
+    handle: async (asked) => {
+      const summary = await summaryOf(parts, asked);
       const { room_version: version, encryption } = summary;
       // Names of before the specification took the endpoint in.
       return {
@@ -142,24 +97,72 @@ const summaryRoutes = (parts: RoomDiscoveryParts): Route[] => [
   }),
 ];
 
+interface SummaryAsked {
+  readonly requester: Requester | undefined;
+  readonly params: { readonly roomIdOrAlias: string };
+  readonly query: { readonly via: readonly ServerName[] };
+  readonly shown: Shown;
+  readonly signal: AbortSignal;
+}
+
 /** @throws M_NOT_FOUND, also for rooms that the user may not know of */
-function summaryOf({ db, rooms, perform }: RoomDiscoveryParts, idOrAlias: string, requester: Requester | undefined) {
+async function summaryOf(parts: RoomDiscoveryParts, asked: SummaryAsked) {
+  const { db, rooms, remote, serverName } = parts;
+  const user = asked.requester?.userId;
+  const { roomId, servers } = await roomOf(parts, asked);
+  const own = db.read((snapshot) => {
+    const room = rooms.room(snapshot, roomId);
+    if (room === undefined || !rooms.isServerJoined(snapshot, room.nid, serverName)) return undefined;
+    if (!mayDiscover(snapshot, rooms, room, user)) throw matrixError.notFound('Room not found');
+    asked.shown.key(`room:${room.nid}`);
+    return roomSummary(snapshot, rooms, room);
+  });
+  // Only for who is logged in others are asked: "Servers should consider rate limiting requests that require a
+  // federation request more heavily if the client is unauthenticated."
+  const others = servers.filter((server) => server !== serverName);
+  const mayAsk = own === undefined && user !== undefined && others.length > 0;
+  const told = mayAsk ? await remote.directory.space(roomId, others, true, asked.signal) : undefined;
   return db.read((snapshot) => {
-    const room = roomOf(snapshot, rooms, perform, idOrAlias);
-    if (room === undefined || !mayDiscover(snapshot, rooms, room, requester?.userId)) {
-      throw matrixError.notFound('Room not found');
-    }
-    const membership = requester && rooms.membership(snapshot, room.nid, requester.userId)?.membership;
-    return {
-      ...roomSummary(snapshot, rooms, room),
-      ...(requester === undefined ? {} : { membership: membership ?? 'leave' }),
-    };
+    const summary = own ?? (told && mayDiscoverTold(snapshot, rooms, told.summary, user) ? told.summary : undefined);
+    const found = summary ?? formerRoom(snapshot, parts, roomId, user);
+    if (found === undefined) throw matrixError.notFound('Room not found');
+    return { ...found, ...(user === undefined ? {} : { membership: membershipIn(snapshot, rooms, roomId, user) }) };
   });
 }
 
-function roomOf(snapshot: Snapshot, rooms: RoomReader, perform: Perform, idOrAlias: string): Room | undefined {
-  const alias = parseRoomAlias(idOrAlias);
-  if (alias === undefined) return rooms.room(snapshot, idOrAlias);
-  const nid = perform.aliases.roomOf(snapshot, alias);
-  return nid === undefined ? undefined : rooms.roomByNid(snapshot, nid);
+/** What we knew of a room when we were there. */
+function formerRoom(snapshot: Snapshot, { rooms }: RoomDiscoveryParts, roomId: string, user: UserId | undefined) {
+  const room = rooms.room(snapshot, roomId);
+  if (room === undefined || !mayDiscover(snapshot, rooms, room, user)) return undefined;
+  return roomSummary(snapshot, rooms, room);
+}
+
+function membershipIn(snapshot: Snapshot, rooms: RoomReader, roomId: string, user: UserId): string {
+  const room = rooms.room(snapshot, roomId);
+  if (room === undefined) return 'leave';
+  return rooms.localMembershipAt(snapshot, user, room.nid, endOfTime)?.membership ?? 'leave';
+}
+
+/** @throws M_NOT_FOUND */
+async function roomOf(
+  { db, rooms, perform, remote, serverName }: RoomDiscoveryParts,
+  { params: { roomIdOrAlias }, query, requester, signal }: SummaryAsked,
+): Promise<{ readonly roomId: RoomId; readonly servers: readonly ServerName[] }> {
+  const alias = parseRoomAlias(roomIdOrAlias);
+  if (alias === undefined) {
+    const roomId = parseRoomId(roomIdOrAlias);
+    if (roomId === undefined) throw matrixError.notFound('Room not found');
+    return { roomId, servers: query.via };
+  }
+  if (serverNameOf(alias) !== serverName) {
+    if (requester === undefined) throw matrixError.notFound('Room not found');
+    const { roomId, servers } = await remote.aliases.lookUp(alias, signal);
+    return { roomId, servers: [...query.via, ...servers] };
+  }
+  return db.read((snapshot) => {
+    const nid = perform.aliases.roomOf(snapshot, alias);
+    if (nid === undefined) throw matrixError.notFound('Room not found');
+    const servers = rooms.joinedServers(snapshot, nid);
+    return { roomId: rooms.roomByNid(snapshot, nid).roomId, servers: [...query.via, ...servers] };
+  });
 }

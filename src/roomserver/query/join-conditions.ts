@@ -5,12 +5,14 @@
 import { joinRuleOf } from '../../matrix/auth-member.ts';
 import type { RoomId, UserId } from '../../matrix/ids.ts';
 import { asArray, asString, memberOf } from '../../matrix/json.ts';
-import type { Snapshot } from '../../storage/index.ts';
+import { asPosition, type Snapshot } from '../../storage/index.ts';
 import type { RoomReader } from '../core.ts';
 import type { Room } from '../types.ts';
 import { isWorldReadable } from './room-access.ts';
 import { currentAuthState, currentContent } from './room-auth.ts';
 import { aclAllows } from './server-visibility.ts';
+
+const endOfTime = asPosition(Number.MAX_SAFE_INTEGER);
 
 /** The room's join rule; `invite` where none is set. */
 export const joinRuleIn = (snapshot: Snapshot, rooms: RoomReader, room: Room): string =>
@@ -50,6 +52,32 @@ export function mayDiscover(snapshot: Snapshot, rooms: RoomReader, room: Room, u
   if (rule === 'knock' && room.rules.knocking) return true;
   if (rule === 'knock_restricted' && room.rules.knockRestrictedJoin) return true;
   return user !== undefined && isRestricted(rule, room) && meetsJoinCondition(snapshot, rooms, room, user);
+}
+
+/** What another server tells of who may come into a room. */
+interface ToldConditions {
+  readonly room_id: string;
+  readonly join_rule: string;
+  readonly world_readable: boolean;
+  readonly allowed_room_ids?: readonly string[];
+}
+
+/** The same by what another server tells of a room that we are not in, but for what we know of the user ourselves. */
+export function mayDiscoverTold(
+  snapshot: Snapshot,
+  rooms: RoomReader,
+  told: ToldConditions,
+  user: UserId | undefined,
+): boolean {
+  if (told.world_readable || ['public', 'knock', 'knock_restricted'].includes(told.join_rule)) return true;
+  if (user === undefined) return false;
+  const isIn = (roomId: string, ...wanted: string[]): boolean => {
+    const room = rooms.room(snapshot, roomId);
+    const row = room && rooms.localMembershipAt(snapshot, user, room.nid, endOfTime);
+    return row !== undefined && wanted.includes(row.membership);
+  };
+  if (isIn(told.room_id, 'invite', 'knock', 'join')) return true;
+  return told.join_rule === 'restricted' && (told.allowed_room_ids ?? []).some((roomId) => isIn(roomId, 'join'));
 }
 
 /** The same for another server: whether any of its users might be told about the room (S-S API §Spaces). */

@@ -9,6 +9,7 @@ import { type FetchState, PartialRooms } from '../partial/partial-rooms.ts';
 import type { RoomServer } from '../room-core.ts';
 import { AuthEvents } from './auth-events.ts';
 import { Backfill } from './backfill.ts';
+import { RemoteDirectory } from './directory.ts';
 import { Handshakes } from './handshakes.ts';
 import { Intake } from './intake.ts';
 import { MissingEvents } from './missing.ts';
@@ -20,7 +21,9 @@ import { ToldStates } from './told-state.ts';
 
 export type { RemoteAlias, RemoteAliases } from './aliases.ts';
 export type { BackfillWish } from './backfill.ts';
+export type { RemoteDirectory, RemotePublicRooms } from './directory.ts';
 export type { Handshakes } from './handshakes.ts';
+export { type Hierarchy, type HierarchyRequest, readHierarchy } from './hierarchy.ts';
 export type { Outcome } from './intake.ts';
 export type { CheckedPdus, CheckWish, FailedPdu, PduChecker } from './pdus.ts';
 export type { RoomServers } from './servers.ts';
@@ -28,6 +31,7 @@ export type { RoomServers } from './servers.ts';
 export interface RemoteRooms extends Disposable {
   readonly pdus: PduChecker;
   readonly aliases: RemoteAliases;
+  readonly directory: RemoteDirectory;
   /** Whom to ask about a room. */
   readonly servers: RoomServers;
   /** Rooms that we are entering. */
@@ -67,6 +71,7 @@ export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
   rooms.onPartialEnd((room) => partial.ended(room));
   return {
     ...{ partial, pdus, servers, handshakes: new Handshakes(), intake, aliases: new RemoteAliases(federation) },
+    directory: new RemoteDirectory(federation),
     backfill: (room, wish, signal) => backfill.backfill(room, wish, signal),
     hasGap: (room, wish) => backfill.isWorthwhile(room, wish),
     [Symbol.dispose]: () => stopping.abort(),
