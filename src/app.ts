@@ -33,6 +33,7 @@ export async function startApp(config: Config): Promise<App> {
     modules.push.delivery.start();
     modules.remote.partial.start();
     modules.remoteUsers.fetcher.wake();
+    modules.serverToServer.start();
     const http = await listen(modules, lifecycle);
     // They answer by requests: only a server that listens has something to say to them.
     if (config.listeners.length > 0) modules.appservices.start();
@@ -71,7 +72,7 @@ function runTasks(modules: Modules, lifecycle: Lifecycle): void {
     runner.add({ name: `consumer ${consumer.name}`, everyMs: 10 * minuteMs, run: () => consumer.start() });
   }
   runner.add({ name: 'tasks of administrators', everyMs: 60 * minuteMs, run: () => modules.adminTasks.resume() });
-  for (const task of media.tasks) runner.add(task);
+  for (const task of [...media.tasks, ...modules.serverToServer.tasks]) runner.add(task);
 }
 
 async function listen(modules: Modules, lifecycle: Lifecycle): Promise<{ readonly urls: readonly string[] }> {

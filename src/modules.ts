@@ -8,8 +8,8 @@ import { createAdminTasks, type AdminTasks } from './admin/index.ts';
 import { createAppservices, loadServices, type Appservices } from './appservice/index.ts';
 import { Bus, LaggingConsumer } from './bus/index.ts';
 import { mailOptions, publicBaseUrl, type Config } from './config/index.ts';
-import { createEdus, type EduHandler } from './federation/index.ts';
 import { createFedClient, loadSigningKey, missingFile, type FedClient } from './fedclient/index.ts';
+import { createEdus, createFederation, type EduHandler, type Federation } from './federation/index.ts';
 import { Metrics, RateLimiter } from './http/index.ts';
 import { parseServerName, type ServerName, type UserId } from './matrix/ids.ts';
 import { createMedia, type FetchRemote, type Media } from './mediaapi/index.ts';
@@ -53,6 +53,8 @@ export interface Modules {
   readonly federation: FedClient;
   readonly rooms: ReturnType<typeof createRoomCore>;
   readonly remote: RemoteRooms;
+  /** What other servers send, on its way to its verdicts. */
+  readonly serverToServer: Federation;
   readonly users: UserApi;
   /** What is known of users of other servers, and how it is asked. */
   readonly remoteUsers: RemoteUsers;
@@ -151,6 +153,11 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     'app services',
     createAppservices({ registry: services, db, bus, rooms, users, serverName, aliases: perform.aliases, clock, log }),
   );
+  const serverToServer = lifecycle.use(
+    'federation',
+    createFederation({ db, rooms, remote, serverName, outOfBand: undefined, edus, clock, log }),
+  );
+  metrics.add(serverToServer.measures);
   const limiter = new RateLimiter(config.rateLimits, clock);
   const adminTasks = createAdminTasks({ db, bus, rooms, perform, accounts: users.accounts, clock, log });
   lifecycle.onStop('tasks of administrators', () => adminTasks.stop());
@@ -161,6 +168,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
       users,
       remoteUsers,
       edus,
+      serverToServer,
       media,
       push,
       mailer,

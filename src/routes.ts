@@ -155,6 +155,7 @@ function federationRoutes(modules: Modules): Route[] {
   const { directory: networkRooms, queries } = appservices;
   const isListShared = config.rooms.publicListOverFederation;
   return [
+    ...modules.serverToServer.routes,
     ...keyServerRoutes({ ...modules.federation, version, clock }),
     ...eventReadRoutes({ db, rooms, serverName, clock }),
     ...federationDirectoryRoutes({ db, rooms, perform, serverName, isListShared, queries, networkRooms }),

@@ -1,5 +1,7 @@
 /** Federation: what other servers ask of this one. */
 export { createEdus, type Edu, type EduHandler } from './edus/index.ts';
+export { createFederation, type Federation, type FederationParts } from './federation.ts';
+export type { OutOfBandHandler, PduAnswer } from './inbound/index.ts';
 export { federationDirectoryRoutes, publicRoomsBody } from './routes/directory.ts';
 export { eventReadRoutes } from './routes/events.ts';
 export { federationHierarchyRoutes } from './routes/hierarchy.ts';

@@ -11,9 +11,11 @@ export type { Sender, StateWish } from './perform/send.ts';
 export type { MemberProfile, RoomUsers } from './perform/users.ts';
 export { PartialRooms, type PartialProgress } from './partial/partial-rooms.ts';
 export {
+  type BackfillWish,
   createRemoteRooms,
   type Hierarchy,
   type HierarchyRequest,
+  type Outcome,
   readHierarchy,
   type RemoteDirectory,
   type RemotePublicRooms,
