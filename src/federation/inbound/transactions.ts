@@ -131,9 +131,7 @@ export class Transactions {
     }
     const answered = new AbortController();
     const enough = signal === undefined ? answered.signal : AbortSignal.any([answered.signal, signal]);
-    const verdicts = Promise.all(
-      staged.map(async ({ eventId, outcome }) => note(eventId, errorOf(await outcome))),
-    );
+    const verdicts = Promise.all(staged.map(async ({ eventId, outcome }) => note(eventId, errorOf(await outcome))));
     for (const { eventId } of staged) note(eventId);
     await Promise.race([verdicts, clock.sleep(eduMs, enough)]);
     const handled = this.#handle(origin, edus);

@@ -1,0 +1,307 @@
+/**
+ * The receiving half of federation over rooms of its own (`us.test`), and peers that keep a room of real events and answer
+ * questions about it as the specification says, except where a test has them say otherwise.
+ */
+import type { ServerResponse } from 'node:http';
+import {
+  createFederation,
+  type EduHandler,
+  type Federation,
+  type OutOfBandHandler,
+} from '../../src/federation/index.ts';
+import type { ServerName } from '../../src/matrix/ids.ts';
+import type { RoomEvent } from '../../src/matrix/pdu.ts';
+import { createRemoteRooms, type RemoteRooms, verifyRoomserver } from '../../src/roomserver/index.ts';
+import { type Clock, systemClock } from '../../src/util/clock.ts';
+import { createLogger } from '../../src/util/log.ts';
+import {
+  type KeyedPeer,
+  type PeerRequest,
+  sendJson,
+  startFed,
+  startKeyedPeer,
+  type TestFed,
+  TestNetwork,
+} from './federation.ts';
+import { startTestServer, type TestResponse, type TestServer } from './http.ts';
+import { keyOf, SignedRoom } from './room-builder.ts';
+import { openTestRooms, roomIdOf, type TestRooms } from './room-core.ts';
+import { trusting } from './serving.ts';
+
+export const us = 'us.test';
+export const alice = '@alice:us.test';
+
+/** An answer of a test's own; undefined: the honest one. */
+export type Script = (request: PeerRequest, url: URL, response: ServerResponse) => unknown;
+
+interface MissingWish {
+  readonly earliest_events: readonly string[];
+  readonly latest_events: readonly string[];
+  readonly limit: number;
+}
+
+export class RoomPeer implements AsyncDisposable {
+  readonly peer: KeyedPeer;
+  readonly rooms = new Map<string, SignedRoom>();
+  /** By the first segment below `/_matrix/federation/v1`. */
+  readonly scripts = new Map<string, Script>();
+  /** Events that it does not give away, wherever they are asked for. */
+  readonly hidden = new Set<string>();
+
+  constructor(peer: KeyedPeer) {
+    this.peer = peer;
+    peer.keys.signing = { keyId: 'ed25519:test', key: keyOf(peer.name) };
+  }
+
+  get name(): ServerName {
+    return this.peer.name;
+  }
+
+  user(localpart: string): string {
+    return `@${localpart}:${this.name}`;
+  }
+
+  /** How often an endpoint was asked. */
+  asked(endpoint: string): number {
+    return this.peer.requests.filter(({ url }) => url.startsWith(`/_matrix/federation/v1/${endpoint}`)).length;
+  }
+
+  async answer(request: PeerRequest, response: ServerResponse): Promise<void> {
+    const url = new URL(request.url, 'https://peer');
+    const [endpoint = '', first = '', second = ''] = url.pathname
+      .replace('/_matrix/federation/v1/', '')
+      .split('/')
+      .map(decodeURIComponent);
+    const scripted = await this.scripts.get(endpoint)?.(request, url, response);
+    if (response.writableEnded || response.destroyed || scripted === hang) return;
+    const body = scripted ?? this.#honest(endpoint, first, second, url, request.body);
+    if (body === undefined) sendJson(response, { errcode: 'M_NOT_FOUND', error: 'no' }, 404);
+    else sendJson(response, body);
+  }
+
+  #honest(endpoint: string, first: string, second: string, url: URL, body: string): unknown {
+    const around = { origin: this.name, origin_server_ts: 0 };
+    const eventId = url.searchParams.get('event_id') ?? '';
+    const room = this.rooms.get(first);
+    if (endpoint === 'event') {
+      const found = this.#find(first);
+      return found && { ...around, pdus: [found.pdu] };
+    }
+    if (room === undefined) return undefined;
+    if (endpoint === 'event_auth') return { auth_chain: this.#pdus(chainOf(room, second)) };
+    if (endpoint === 'state_ids' || endpoint === 'state') {
+      const event = this.#find(eventId);
+      if (event === undefined) return undefined;
+      const state = idsOf(room, room.stateBehind(event.prevEvents));
+      const chain = [...new Set(state.flatMap((id) => chainOf(room, id)))];
+      return endpoint === 'state_ids'
+        ? { pdu_ids: state, auth_chain_ids: chain }
+        : { pdus: this.#pdus(state), auth_chain: this.#pdus(chain) };
+    }
+    if (endpoint === 'get_missing_events') {
+      const { earliest_events: earliest, latest_events: latest, limit } = JSON.parse(body) as MissingWish;
+      const found = this.#backwards(room, latest, new Set(earliest), limit, false);
+      return { events: found.toReversed().map(({ pdu }) => pdu) };
+    }
+    if (endpoint === 'backfill') {
+      const limit = Number(url.searchParams.get('limit'));
+      const found = this.#backwards(room, url.searchParams.getAll('v'), new Set(), limit, true);
+      return { ...around, pdus: found.map(({ pdu }) => pdu) };
+    }
+    return undefined;
+  }
+
+  /** Breadth first, newest first. */
+  #backwards(
+    room: SignedRoom,
+    from: readonly string[],
+    stop: ReadonlySet<string>,
+    limit: number,
+    own: boolean,
+  ): RoomEvent[] {
+    const found: RoomEvent[] = [];
+    const seen = new Set<string>(stop);
+    const queue = own ? [...from] : from.flatMap((id) => room.event(room.nid(id))?.prevEvents ?? []);
+    for (let id = queue.shift(); id !== undefined && found.length < limit; id = queue.shift()) {
+      const event = seen.has(id) ? undefined : this.#find(id);
+      seen.add(id);
+      if (event === undefined) continue;
+      found.push(event);
+      queue.push(...event.prevEvents);
+    }
+    return found;
+  }
+
+  #find(eventId: string): RoomEvent | undefined {
+    if (this.hidden.has(eventId)) return undefined;
+    for (const room of this.rooms.values()) {
+      const found = room.events.find((event) => event.eventId === eventId);
+      if (found !== undefined) return found;
+    }
+    return undefined;
+  }
+
+  #pdus(ids: readonly string[]): unknown[] {
+    return ids.flatMap((id) => this.#find(id)?.pdu ?? []);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.peer[Symbol.asyncDispose]();
+  }
+}
+
+/** What a script returns that answers later or never. */
+export const hang = Symbol('hang');
+
+const idsOf = (room: SignedRoom, state: ReturnType<SignedRoom['currentState']>): string[] =>
+  Object.values(room.ids(state));
+
+function chainOf(room: SignedRoom, eventId: string): string[] {
+  const chain = new Set<string>();
+  const stack = [...(room.event(room.nid(eventId))?.authEvents ?? [])] as string[];
+  for (let id = stack.pop(); id !== undefined; id = stack.pop()) {
+    if (chain.has(id)) continue;
+    chain.add(id);
+    stack.push(...(room.event(room.nid(id))?.authEvents ?? []));
+  }
+  return [...chain];
+}
+
+export interface IntakeOptions {
+  readonly edus?: EduHandler;
+  readonly outOfBand?: OutOfBandHandler;
+  /** A database whose files are taken as they are now, as if its process had been killed. */
+  readonly killed?: string;
+  readonly network?: TestNetwork;
+  readonly clock?: Clock;
+}
+
+export class IntakeWorld implements AsyncDisposable {
+  readonly network: TestNetwork;
+  readonly rooms: TestRooms;
+  readonly fed: TestFed;
+  readonly remote: RemoteRooms;
+  readonly federation: Federation;
+  readonly server: TestServer;
+  #transactions = 0;
+
+  constructor(parts: Pick<IntakeWorld, 'network' | 'rooms' | 'fed' | 'remote' | 'federation' | 'server'>) {
+    this.network = parts.network;
+    this.rooms = parts.rooms;
+    this.fed = parts.fed;
+    this.remote = parts.remote;
+    this.federation = parts.federation;
+    this.server = parts.server;
+  }
+
+  /** A peer with a public room that alice is in; all of the room is known here. */
+  async peerWithRoom(host = 'peer.test', version = '12'): Promise<{ peer: RoomPeer; room: SignedRoom; pat: string }> {
+    const peer = await this.peer(host);
+    const pat = peer.user('pat');
+    const room = SignedRoom.open(version, pat);
+    room.join(alice);
+    peer.rooms.set(room.roomId, room);
+    await this.take(room);
+    return { peer, room, pat };
+  }
+
+  async peer(host: string): Promise<RoomPeer> {
+    const peer: RoomPeer = new RoomPeer(
+      await startKeyedPeer(this.network, host, (request, response) => peer.answer(request, response)),
+    );
+    return peer;
+  }
+
+  /** Puts all events of a room in, without checks of signatures. */
+  async take(room: SignedRoom): Promise<void> {
+    await this.rooms.core.input(roomIdOf(room.roomId), room.events, 'live');
+  }
+
+  /** Sends events as a transaction; resolves with the answer. */
+  send(
+    origin: string,
+    pdus: readonly (RoomEvent | string)[],
+    edus: readonly unknown[] = [],
+    txnId?: string,
+  ): Promise<TestResponse> {
+    this.#transactions += 1;
+    const texts = pdus.map((pdu) => (typeof pdu === 'string' ? pdu : JSON.stringify(pdu.pdu)));
+    const body = `{"origin":"${origin}","origin_server_ts":1,"pdus":[${texts.join(',')}],"edus":${JSON.stringify(edus)}}`;
+    return this.put(origin, txnId ?? String(this.#transactions), body);
+  }
+
+  put(origin: string, txnId: string, body: string): Promise<TestResponse> {
+    return this.server.client.request(`/_matrix/federation/v1/send/${txnId}`, {
+      method: 'PUT',
+      headers: { Authorization: `Test ${origin}` },
+      body,
+    });
+  }
+
+  /** Ids of the room's timeline, oldest first. */
+  timeline(room: SignedRoom): string[] {
+    return this.rooms.read((snapshot) => {
+      const { nid } = this.rooms.core.room(snapshot, room.roomId) ?? { nid: 0 as never };
+      return this.rooms.core
+        .timelineForward(snapshot, nid, 0 as never, Number.MAX_SAFE_INTEGER as never, 1000)
+        .map(({ eventId }) => eventId);
+    });
+  }
+
+  /** Current state as `type|key` → event id. */
+  state(room: SignedRoom): Record<string, string> {
+    return this.rooms.read((snapshot) => {
+      const { nid } = this.rooms.core.room(snapshot, room.roomId) ?? { nid: 0 as never };
+      const entries = this.rooms.core
+        .currentState(snapshot, nid)
+        .map(
+          ({ type, stateKey, event }) =>
+            [`${type}|${stateKey}`, this.rooms.core.event(snapshot, event)?.eventId ?? ''] as const,
+        );
+      return Object.fromEntries(entries.sort(([a], [b]) => (a < b ? -1 : 1)));
+    });
+  }
+
+  /** A stored event's verdict in a word. */
+  verdict(eventId: string): string {
+    return this.rooms.read((snapshot) => {
+      const event = this.rooms.core.eventById(snapshot, eventId);
+      if (event === undefined) return 'unknown';
+      if (event.outlier) return event.rejected ? 'rejected outlier' : 'outlier';
+      return event.rejected ? 'rejected' : event.softFailed ? 'soft-failed' : 'accepted';
+    });
+  }
+
+  staged(): number {
+    return this.federation.measures.find(({ name }) => name.endsWith('staged_events'))?.read() as number;
+  }
+
+  verify(): string[] {
+    return [...verifyRoomserver(this.rooms.db, us as ServerName)];
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.server.stop();
+    await this.federation[Symbol.asyncDispose]();
+    this.remote[Symbol.dispose]();
+    await this.remote.partial[Symbol.asyncDispose]();
+    await this.fed[Symbol.asyncDispose]();
+    await this.rooms[Symbol.asyncDispose]();
+  }
+}
+
+export async function startIntake(options: IntakeOptions = {}): Promise<IntakeWorld> {
+  const network = options.network ?? new TestNetwork();
+  const rooms = openTestRooms(us, options.killed);
+  const { db, core } = rooms;
+  const serverName = us as ServerName;
+  const clock = options.clock ?? systemClock;
+  const log = createLogger({ level: (process.env['NEURITE_TEST_LOG'] ?? 'silent') as 'silent', format: 'text' });
+  const fed = await startFed(network, { db, serverName });
+  const remote = createRemoteRooms({ federation: fed.fed, db, rooms: core, serverName, clock, log });
+  const { edus, outOfBand } = options;
+  const federation = createFederation({ db, rooms: core, remote, serverName, edus, outOfBand, clock, log });
+  const server = await startTestServer(federation.routes, { servers: trusting, db });
+  federation.start();
+  return new IntakeWorld({ network, rooms, fed, remote, federation, server });
+}
