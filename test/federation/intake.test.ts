@@ -1,6 +1,6 @@
 /** Transactions of another server and what becomes of their events (S-S API v1.19 §Transactions, §PDUs). */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { alice, type IntakeWorld, type RoomPeer, startIntake } from '../support/intake.ts';
+import { type IntakeWorld, type RoomPeer, startIntake } from '../support/intake.ts';
 import type { SignedRoom } from '../support/room-builder.ts';
 
 let world: IntakeWorld;

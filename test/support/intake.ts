@@ -168,7 +168,7 @@ function chainOf(room: SignedRoom, eventId: string): string[] {
 }
 
 export interface IntakeOptions {
-  readonly edus?: EduHandler;
+  readonly edus?: Pick<EduHandler, 'handle'>;
   readonly outOfBand?: OutOfBandHandler;
   /** A database whose files are taken as they are now, as if its process had been killed. */
   readonly killed?: string;
@@ -299,7 +299,7 @@ export async function startIntake(options: IntakeOptions = {}): Promise<IntakeWo
   const log = createLogger({ level: (process.env['NEURITE_TEST_LOG'] ?? 'silent') as 'silent', format: 'text' });
   const fed = await startFed(network, { db, serverName });
   const remote = createRemoteRooms({ federation: fed.fed, db, rooms: core, serverName, clock, log });
-  const { edus, outOfBand } = options;
+  const { edus = { handle: async (): Promise<void> => undefined }, outOfBand } = options;
   const federation = createFederation({ db, rooms: core, remote, serverName, edus, outOfBand, clock, log });
   const server = await startTestServer(federation.routes, { servers: trusting, db });
   federation.start();

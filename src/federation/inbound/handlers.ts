@@ -1,20 +1,5 @@
-/** What inbound hands on to others: ephemeral data, and what concerns users of ours in rooms that we are not in. */
+/** What concerns users of ours in rooms that we are not in: handed on to who knows of their invites. */
 import type { ServerName } from '../../matrix/ids.ts';
-import type { JsonObject } from '../../matrix/json.ts';
-
-export interface Edu {
-  /** `edu_type` */
-  readonly type: string;
-  readonly content: JsonObject;
-}
-
-export interface EduHandler {
-  /**
-   * Takes the EDUs of one transaction in their order; resolves when what must not be lost is on disk. Waits for no
-   * network, and ignores what the origin may not say. The same may come twice.
-   */
-  handle(origin: ServerName, edus: readonly Edu[]): Promise<void>;
-}
 
 /** An answer for one PDU; `error` undefined: it was taken. */
 export interface PduAnswer {

@@ -6,7 +6,7 @@ import { Lanes } from './lanes.ts';
 import { stagedCount } from './staging.ts';
 import { type TransactionParts, Transactions } from './transactions.ts';
 
-export type { Edu, EduHandler, OutOfBandHandler, PduAnswer } from './handlers.ts';
+export type { OutOfBandHandler, PduAnswer } from './handlers.ts';
 
 export interface Inbound extends AsyncDisposable {
   readonly routes: readonly Route[];

@@ -18,7 +18,7 @@ import { checkPdu } from '../../matrix/pdu-check.ts';
 import { rulesOfVersion, type RoomVersionRules } from '../../matrix/room-versions.ts';
 import { aclAllows, type Outcome, type Room } from '../../roomserver/index.ts';
 import { KeyedQueue } from '../../util/keyed-queue.ts';
-import type { Edu, EduHandler } from './handlers.ts';
+import type { Edu, EduHandler } from '../edus/index.ts';
 import { type LaneParts, type Lanes, notInRoom } from './lanes.ts';
 import { forgetAnswers, recordAnswer, recordedAnswer, stage, stagedCount } from './staging.ts';
 
@@ -36,7 +36,7 @@ const keepAnswersMs = 24 * 3_600_000;
 const forgottenAtOnce = 500;
 
 export interface TransactionParts extends LaneParts {
-  readonly edus: EduHandler | undefined;
+  readonly edus: Pick<EduHandler, 'handle'>;
 }
 
 /** What is sent for one event: nothing, or why it was not taken. */
@@ -77,7 +77,8 @@ export class Transactions {
 
   /**
    * Takes a transaction; resolves with the JSON text of its answer, at once without further verdicts when `signal` aborts.
-   * @throws MatrixError M_BAD_JSON for a body that is no transaction, M_LIMIT_EXCEEDED when too much of the server waits
+   * @throws MatrixError M_BAD_JSON for a body that is no transaction, M_LIMIT_EXCEEDED when too much of the server waits;
+   * CommitError when the disk refuses: the transaction must come again
    */
   async receive(origin: ServerName, txnId: string, bodyText: string, signal?: AbortSignal): Promise<string> {
     const name = `${origin} ${txnId}`;
@@ -134,7 +135,9 @@ export class Transactions {
     const verdicts = Promise.all(staged.map(async ({ eventId, outcome }) => note(eventId, errorOf(await outcome))));
     for (const { eventId } of staged) note(eventId);
     await Promise.race([verdicts, clock.sleep(eduMs, enough)]);
-    const handled = this.#handle(origin, edus);
+    const handled = edus.length === 0 ? undefined : this.#parts.edus.handle(origin, edus);
+    // Awaited below; until then a failure is nobody's.
+    handled?.catch(() => undefined);
     await Promise.race([verdicts, clock.sleep(answerMs - eduMs, enough)]);
     await handled;
     answered.abort();
@@ -194,15 +197,6 @@ export class Transactions {
   ): Promise<{ readonly eventId: string | undefined; readonly error: string | undefined }> {
     const answer = await this.#parts.outOfBand?.receive(origin, roomId, text);
     return answer ?? { eventId, error: notInRoom };
-  }
-
-  async #handle(origin: ServerName, edus: readonly Edu[]): Promise<void> {
-    if (edus.length === 0) return;
-    try {
-      await this.#parts.edus?.handle(origin, edus);
-    } catch (error) {
-      this.#parts.log.error({ origin, err: error }, 'ephemeral data of a server could not be taken');
-    }
   }
 }
 
