@@ -29,6 +29,7 @@ CREATE INDEX room_partial_results_by_room ON room_partial_results (room);
 
 CREATE TABLE room_whole (
   room INTEGER PRIMARY KEY,              -- NID of a room that was partial and is no more
+  began INTEGER NOT NULL,                -- Position of the join that made it partial
   position INTEGER NOT NULL              -- Position at which its state became whole
 ) STRICT;
 

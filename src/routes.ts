@@ -73,6 +73,7 @@ export function allRoutes(modules: Modules): Route[] {
   const { remoteUsers } = modules;
   const ignoredUsers = (snapshot: Snapshot, user: UserId): ReadonlySet<string> =>
     users.accountData.ignoredUsers(snapshot, user);
+  const isLocal = (user: string): boolean => users.accounts.isLocal(user as UserId);
   return [
     ...versionRoutes(),
     ...wellKnownRoutes({ config }),
@@ -100,7 +101,7 @@ export function allRoutes(modules: Modules): Route[] {
     ...roomCreateRoutes({ db, rooms, perform, queries, ...users }),
     ...roomUpgradeRoutes({ db, rooms, perform, ...users }),
     ...roomSendRoutes({ db, rooms, perform, queries }),
-    ...roomStateRoutes({ db, rooms, clock, ignoredUsers }),
+    ...roomStateRoutes({ db, rooms, clock, ignoredUsers, isLocal, partial: modules.remote.partial }),
     ...readingRoutes(modules),
     ...membershipRoutes({ db, rooms, perform, queries, ...users }),
     ...directoryAliasRoutes({ db, rooms, perform, remote, serverName, queries }),

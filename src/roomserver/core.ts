@@ -136,6 +136,8 @@ export interface RoomReader {
   /** The user wanted to be erased (INVARIANTS 17). */
   isErased(user: string): boolean;
 
+  /** The member event of a user among those that an event cites as its authority; 0: there is none. */
+  citedMember(snapshot: Snapshot, event: StoredEvent, user: string): EventNid;
   /** The membership that a stored member event sets; undefined: it is none. Cached. */
   membershipOf(snapshot: Snapshot, memberEvent: EventNid): Membership | undefined;
 
@@ -204,6 +206,8 @@ export interface RoomReader {
   partialServers(snapshot: Snapshot, room: RoomNid): ServerName[];
   /** The Position at which a room that was partial became whole; 0: it never was partial. */
   wholeSince(snapshot: Snapshot, room: RoomNid): Position;
+  /** The Position, this one or a later one, as of which S(p) has no members left out. */
+  wholeAt(snapshot: Snapshot, room: RoomNid, position: Position): Position;
   /** Events that the next one will be built on, oldest first. */
   forwardExtremities(snapshot: Snapshot, room: RoomNid): StoredEvent[];
   /** Rooms in which both users are joined. */

@@ -77,6 +77,7 @@ function roomAndEventReader(
   | 'redacted'
   | 'isErased'
   | 'membershipOf'
+  | 'citedMember'
 > {
   const { rooms, events } = stores;
   return {
@@ -105,6 +106,14 @@ function roomAndEventReader(
       client: redactedTexts(stores, snapshot, rooms.byNid(snapshot, event.room), event.nid).client,
     }),
     isErased: (user) => stores.erased.has(user),
+    citedMember: (snapshot, event, user) => {
+      const key = stores.keys.find(snapshot, user);
+      const isOwn = (nid: EventNid): boolean => {
+        const meta = events.knownMeta(snapshot, nid);
+        return meta.type === knownTypes.member && meta.key === key;
+      };
+      return events.authNids(snapshot, event.nid).find(isOwn) ?? (0 as EventNid);
+    },
     membershipOf: (snapshot, nid) => events.membership(snapshot, nid),
     roomEvent: (snapshot, nid) => {
       const { room } = events.knownMeta(snapshot, nid);
@@ -193,6 +202,7 @@ function memberReader(
   | 'isPartial'
   | 'partialServers'
   | 'wholeSince'
+  | 'wholeAt'
   | 'forwardExtremities'
   | 'sharedRooms'
   | 'joinedRooms'
@@ -215,6 +225,7 @@ function memberReader(
     isPartial: (snapshot, room) => stores.partial.get(snapshot, room) !== undefined,
     partialServers: (snapshot, room) => stores.partial.servers(snapshot, room),
     wholeSince: (snapshot, room) => stores.partial.wholeSince(snapshot, room),
+    wholeAt: (snapshot, room, position) => stores.partial.wholeAt(snapshot, room, position),
     forwardExtremities: (snapshot, room) =>
       rooms.extremities(snapshot, room).flatMap((nid) => events.stored(snapshot, nid) ?? []),
     sharedRooms: (snapshot, one, other) => members.sharedRooms(snapshot, one, other),

@@ -10,7 +10,11 @@ export function membersOfSenders({ snapshot, rooms }: RoomRead, events: Iterable
   const members = new Map<string, StoredEvent>();
   for (const event of events) {
     if (members.has(event.sender)) continue;
-    const nid = rooms.stateEvent(snapshot, rooms.stateAfter(snapshot, event), 'm.room.member', event.sender);
+    const { sender } = event;
+    const nid =
+      rooms.stateEvent(snapshot, rooms.stateAfter(snapshot, event), 'm.room.member', sender) ||
+      // The state of a partial room lacks who speaks: his events cite his member event.
+      rooms.citedMember(snapshot, event, sender);
     const member = nid === 0 ? undefined : rooms.event(snapshot, nid);
     if (member !== undefined) members.set(event.sender, member);
   }

@@ -165,7 +165,11 @@ export async function startRoomServer(): Promise<RoomServer> {
     ...roomCreateRoutes(parts),
     ...roomUpgradeRoutes(parts),
     ...roomSendRoutes(parts),
-    ...roomStateRoutes(parts),
+    ...roomStateRoutes({
+      ...parts,
+      partial: parts.remote.partial,
+      isLocal: (user) => user.endsWith(`:${parts.serverName}`),
+    }),
     ...membershipRoutes(parts),
     ...directoryAliasRoutes(parts),
   ];

@@ -1,7 +1,7 @@
 /** Reading a room (C-S API v1.19 §Getting events for a room): state, members, single events. */
 import * as v from 'valibot';
 import { JsonText, route, type RequestContext, type Route } from '../../http/index.ts';
-import { matrixError } from '../../matrix/errors.ts';
+import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { asString, memberOf } from '../../matrix/json.ts';
 import {
@@ -16,6 +16,7 @@ import {
   readableUntil,
   type ClientView,
   type EventNid,
+  type PartialRooms,
   type Room,
   type RoomCore,
   type SnapshotNid,
@@ -30,11 +31,14 @@ export interface RoomStateRouteParts {
   readonly db: Database;
   readonly rooms: RoomCore;
   readonly clock: Clock;
+  readonly isLocal: (user: string) => boolean;
+  /** Resolves when the members of a room are known, which they are but for partial-state rooms. */
+  readonly partial: Pick<PartialRooms, 'awaitFull'>;
   /** Users whose events do not count in aggregations for this user. */
   readonly ignoredUsers: (snapshot: Snapshot, user: UserId) => ReadonlySet<string>;
 }
 
-type Asked = Pick<RequestContext<'guest', unknown, unknown, undefined>, 'requester' | 'shown'>;
+type Asked = Pick<RequestContext<'guest', unknown, unknown, undefined>, 'requester' | 'shown' | 'signal'>;
 
 const base = '/_matrix/client/v3/rooms/:roomId';
 const membership = v.optional(v.picklist(['join', 'invite', 'knock', 'leave', 'ban']));
@@ -61,8 +65,32 @@ function readable(
   const until = readableUntil(snapshot, rooms, room, requester.userId);
   shown.key(`room:${room.nid}`);
   if (until === undefined && at === undefined) return { room, state: rooms.currentSnapshot(snapshot, room.nid) };
-  const position = asPosition(Math.min(until ?? Infinity, at ?? Infinity));
+  const asked = asPosition(Math.min(until ?? Infinity, at ?? Infinity));
+  const position = rooms.wholeAt(snapshot, room.nid, asked);
   return { room, state: rooms.snapshotAt(snapshot, room.nid, position) };
+}
+
+/** Longest wait for the members of a partial-state room. */
+const wholeMs = 120_000;
+
+/**
+ * Waits for the members of a partial-state room that the requester may read.
+ * @throws M_FORBIDDEN at once; ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE when they are not known in time
+ */
+async function awaitMembers(parts: RoomStateRouteParts, roomId: string, asked: Asked): Promise<void> {
+  const room = parts.db.read((snapshot) => {
+    const { room: found } = readable(snapshot, parts, roomId, asked);
+    return parts.rooms.isPartial(snapshot, found.nid) ? found.nid : undefined;
+  });
+  if (room === undefined) return;
+  await parts.partial.awaitFull(room, AbortSignal.any([asked.signal, AbortSignal.timeout(wholeMs)]));
+  if (parts.db.read((snapshot) => parts.rooms.isPartial(snapshot, room))) {
+    throw new MatrixError(
+      503,
+      'ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE',
+      'The members of the room are still being fetched from other servers',
+    );
+  }
 }
 
 const viewOf = ({ clock }: RoomStateRouteParts, { requester: { userId, deviceId } }: Asked): ClientView =>
@@ -74,12 +102,14 @@ const stateRoute = (parts: RoomStateRouteParts): Route =>
     path: `${base}/state`,
     auth: 'guest',
     rate: 'none',
-    handle: (asked) =>
-      parts.db.snapshot(async (snapshot) => {
+    handle: async (asked) => {
+      await awaitMembers(parts, asked.params.roomId, asked);
+      return parts.db.snapshot(async (snapshot) => {
         const { state } = readable(snapshot, parts, asked.params.roomId, asked);
         const nids = parts.rooms.stateEntries(snapshot, state).map(({ event }) => event);
         return listText('', await clientEvents(snapshot, parts.rooms, nids, viewOf(parts, asked)), '');
-      }),
+      });
+    },
   });
 
 const stateEventRoute = (parts: RoomStateRouteParts): Route =>
@@ -90,16 +120,19 @@ const stateEventRoute = (parts: RoomStateRouteParts): Route =>
     auth: 'guest',
     rate: 'none',
     query: formatQuery,
-    handle: (asked) =>
-      parts.db.read((snapshot) => {
-        const { rooms } = parts;
-        const { roomId, eventType, stateKey } = asked.params;
+    handle: async (asked) => {
+      const { rooms } = parts;
+      const { roomId, eventType, stateKey } = asked.params;
+      // Of the members of other servers nothing is known yet; the rest of a partial state is as good as any.
+      if (eventType === 'm.room.member' && !parts.isLocal(stateKey)) await awaitMembers(parts, roomId, asked);
+      return parts.db.read((snapshot) => {
         const { state } = readable(snapshot, parts, roomId, asked);
         const event = rooms.event(snapshot, rooms.stateEvent(snapshot, state, eventType, stateKey));
         if (event === undefined) throw matrixError.notFound('The room has no such state');
         if (asked.query.format !== 'event') return new JsonText([contentText(event)]);
         return new JsonText([clientEvent(snapshot, rooms, event, viewOf(parts, asked))]);
-      }),
+      });
+    },
   });
 
 const membersRoute = (parts: RoomStateRouteParts): Route =>
@@ -109,8 +142,9 @@ const membersRoute = (parts: RoomStateRouteParts): Route =>
     auth: 'guest',
     rate: 'none',
     query: membersQuery,
-    handle: (asked) =>
-      parts.db.snapshot(async (snapshot) => {
+    handle: async (asked) => {
+      await awaitMembers(parts, asked.params.roomId, asked);
+      return parts.db.snapshot(async (snapshot) => {
         const { at, membership: wanted, not_membership: unwanted } = asked.query;
         const position = at === undefined ? undefined : positionBefore(parseCut(at, 'at'));
         const { state } = readable(snapshot, parts, asked.params.roomId, asked, position);
@@ -125,7 +159,8 @@ const membersRoute = (parts: RoomStateRouteParts): Route =>
         const view = { ...viewOf(parts, asked), previous: false, membership: false };
         const texts = await clientEvents(snapshot, parts.rooms, nids, view, keep);
         return listText('{"chunk":', texts, '}');
-      }),
+      });
+    },
   });
 
 const memberEvents = (snapshot: Snapshot, rooms: RoomCore, state: SnapshotNid): EventNid[] =>
@@ -137,8 +172,10 @@ const joinedMembersRoute = (parts: RoomStateRouteParts): Route =>
     path: `${base}/joined_members`,
     auth: 'user',
     rate: 'none',
-    handle: ({ requester, params, shown }) =>
-      parts.db.snapshot(async (snapshot) => {
+    handle: async (asked) => {
+      const { requester, params, shown } = asked;
+      await awaitMembers(parts, params.roomId, asked);
+      return parts.db.snapshot(async (snapshot) => {
         const { rooms } = parts;
         const room = findRoom(snapshot, rooms, params.roomId);
         if (rooms.membership(snapshot, room.nid, requester.userId)?.membership !== 'join') {
@@ -153,7 +190,8 @@ const joinedMembersRoute = (parts: RoomStateRouteParts): Route =>
           if (slice.spent) await slice.tick();
         }
         return { joined };
-      }),
+      });
+    },
   });
 
 function profileIn(event: StoredEvent): { display_name?: string; avatar_url?: string } {

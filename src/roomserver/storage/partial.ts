@@ -49,10 +49,13 @@ const selectServers = sql<[room: number], { server: number }>(
   'SELECT server FROM room_partial_servers WHERE room = ? ORDER BY server',
 );
 const deleteServers = sql<[room: number]>('DELETE FROM room_partial_servers WHERE room = ?');
-const upsertWhole = sql<[room: number, position: number]>(
-  'INSERT INTO room_whole (room, position) VALUES (?, ?) ON CONFLICT DO UPDATE SET position = excluded.position',
+const upsertWhole = sql<[room: number, began: number, position: number]>(
+  `INSERT INTO room_whole (room, began, position) VALUES (?, ?, ?)
+   ON CONFLICT DO UPDATE SET began = excluded.began, position = excluded.position`,
 );
-const selectWhole = sql<[room: number], { position: number }>('SELECT position FROM room_whole WHERE room = ?');
+const selectWhole = sql<[room: number], { began: number; position: number }>(
+  'SELECT began, position FROM room_whole WHERE room = ?',
+);
 const selectEvents = sql<[room: number, from: number], { nid: number }>(
   'SELECT nid FROM room_events WHERE room = ? AND nid >= ? AND flags & 32 != 0 ORDER BY nid',
 );
@@ -147,15 +150,23 @@ export class PartialStore {
 
   /** The rows go; `whole`: the Position at which the state became whole, undefined when the room was given up. */
   end(tx: Tx, room: RoomNid, whole: Position | undefined): void {
+    const began = tx.get(selectPartial, room)?.position ?? 0;
     tx.run(deletePartial, room);
     tx.run(deleteServers, room);
     tx.run(deleteResults, room);
-    if (whole !== undefined) tx.run(upsertWhole, room, whole);
+    if (whole !== undefined) tx.run(upsertWhole, room, began, whole);
   }
 
   /** When a room that was partial became whole; 0: it never was partial. */
   wholeSince(snapshot: Snapshot, room: RoomNid): Position {
     return asPosition(snapshot.get(selectWhole, room)?.position ?? 0);
+  }
+
+  /** The Position, this one or a later one, as of which the room's state has no members left out. */
+  wholeAt(snapshot: Snapshot, room: RoomNid, position: Position): Position {
+    const row = snapshot.get(selectWhole, room);
+    if (row === undefined || position < row.began || position >= row.position) return position;
+    return asPosition(row.position);
   }
 
   /** Events with partial state, from one on, in the order of their numbers. */

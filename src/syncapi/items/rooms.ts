@@ -96,6 +96,10 @@ function* composeOne(pass: Pass, room: Room, row: LocalMembership, marks: number
   const told = pass.complete || pass.transitions.has(room.nid);
   switch (row.membership) {
     case 'join': {
+      // Who wants all members gets the room when they are known, and waits for none.
+      const isOmitted =
+        !pass.request.filter.room.state.lazyLoadMembers && pass.parts.rooms.isPartial(pass.snapshot, room.nid);
+      if (isOmitted) return undefined;
       const part = yield* composeRoom(pass, joinedView(pass, room, row, marks));
       return part.notable ? part.text : undefined;
     }

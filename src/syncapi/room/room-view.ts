@@ -28,7 +28,7 @@ export interface RoomView {
 }
 
 export function joinedView(pass: Pass, room: Room, row: LocalMembership, marks: number): RoomView {
-  const fresh = pass.initial || isNewlyJoined(pass, room);
+  const fresh = pass.initial || isNewlyJoined(pass, room) || becameWhole(pass, room);
   return {
     room,
     section: 'join',
@@ -75,6 +75,13 @@ function isNewlyJoined(pass: Pass, room: Room): boolean {
   const transitions = pass.transitions.get(room.nid);
   if (transitions === undefined) return false;
   return transitions.some(({ membership }) => membership !== 'join') || membershipAtSince(pass, room) !== 'join';
+}
+
+/** A client that wants all members has nothing yet of a room that was joined without them (DESIGN §7). */
+function becameWhole({ request, parts, snapshot, since, head }: Pass, room: Room): boolean {
+  if (request.filter.room.state.lazyLoadMembers) return false;
+  const whole = parts.rooms.wholeSince(snapshot, room.nid);
+  return whole > since && whole <= head;
 }
 
 function membershipAtSince(pass: Pass, room: Room): string | undefined {

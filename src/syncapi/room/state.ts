@@ -55,8 +55,7 @@ function stateUntil(pass: Pass, view: RoomView, timeline: Timeline): Position {
 
 function select(pass: Pass, view: RoomView, timeline: Timeline): Selection {
   const { rooms } = pass.parts;
-  const inTimeline = new Set<string>();
-  for (const { type, stateKey } of timeline.events) if (stateKey !== null) inTimeline.add(keyOf(type, stateKey));
+  const inTimeline = keysIn(timeline);
   const selection: Selection = new Map();
   if (view.outsider) {
     const key = keyOf(memberType, pass.user);
@@ -73,13 +72,25 @@ function select(pass: Pass, view: RoomView, timeline: Timeline): Selection {
     if (from === 0) fill(pass, until, selection);
     else for (const { type, stateKey, to } of stateChanges(pass, from, until)) selection.set(keyOf(type, stateKey), to);
   }
-  if (pass.request.stateAfter === undefined) {
-    for (const { type, stateKey, to } of until === 0 ? [] : stateChanges(pass, until, end)) {
+  if (pass.request.stateAfter !== undefined) return selection;
+  if (until !== 0) {
+    for (const { type, stateKey, to } of stateChanges(pass, until, end)) {
       const key = keyOf(type, stateKey);
       if (!inTimeline.has(key)) selection.set(key, to);
     }
+  } else if (end !== 0 && from === 0) {
+    // A room that came with a join through another server: its state has begun with the timeline.
+    fill(pass, end, selection);
+    for (const key of inTimeline) selection.delete(key);
   }
   return selection;
+}
+
+/** The keys of the state events of a timeline. */
+function keysIn(timeline: Timeline): Set<string> {
+  const keys = new Set<string>();
+  for (const { type, stateKey } of timeline.events) if (stateKey !== null) keys.add(keyOf(type, stateKey));
+  return keys;
 }
 
 /** The whole of a state; under lazy loading without its members. */
@@ -102,14 +113,16 @@ function addMembers(
   const { rooms, lazyMembers } = pass.parts;
   const { deviceId, filter } = pass.request;
   const until = snapshotAt(pass, view, stateUntil(pass, view, timeline));
-  if (until === 0) return;
+  const state = until === 0 ? snapshotAt(pass, view, view.stateEnd) : until;
+  if (state === 0) return;
+  const told = until === 0 ? keysIn(timeline) : new Set<string>();
   const wanted = new Set<string>(heroes);
   for (const { sender } of timeline.events) wanted.add(sender);
   if (view.stateFrom === 0) wanted.add(pass.user);
   for (const user of wanted) {
     const key = keyOf(memberType, user);
-    if (selection.has(key)) continue;
-    const event = rooms.stateEvent(pass.snapshot, until, memberType, user);
+    if (selection.has(key) || told.has(key)) continue;
+    const event = rooms.stateEvent(pass.snapshot, state, memberType, user) || citedMember(pass, view, timeline, user);
     if (event === 0) continue;
     const redundant =
       deviceId !== undefined &&
@@ -118,6 +131,13 @@ function addMembers(
       lazyMembers.knows(pass.user, deviceId, { room: view.room.nid, user, event });
     if (!redundant) selection.set(key, event);
   }
+}
+
+/** In a partial room the state lacks who speaks: his events cite his member event. */
+function citedMember({ parts, snapshot }: Pass, view: RoomView, timeline: Timeline, user: string): EventNid {
+  if (!parts.rooms.isPartial(snapshot, view.room.nid)) return 0 as EventNid;
+  const own = timeline.events.findLast(({ sender }) => sender === user);
+  return own === undefined ? (0 as EventNid) : parts.rooms.citedMember(snapshot, own, user);
 }
 
 function* load(pass: Pass, view: RoomView, selection: Selection): Compose<StoredEvent[]> {
