@@ -5,6 +5,7 @@ import type { App } from './app-interface.ts';
 import { allRoutes, allSockets } from './routes.ts';
 import type { Config } from './config/index.ts';
 import { pruneTransactions, startHttp } from './http/index.ts';
+import { managePartialRooms } from './partial-rooms.ts';
 import { buildModules, startConsumers, type Modules } from './modules.ts';
 import { applyRetention, collectState, deleteOriginals } from './roomserver/index.ts';
 import { systemClock } from './util/clock.ts';
@@ -31,12 +32,14 @@ export async function startApp(config: Config): Promise<App> {
     await modules.appservices.prepare();
     runTasks(modules, lifecycle);
     modules.push.delivery.start();
-    modules.remote.partial.start();
     modules.remoteUsers.fetcher.wake();
     modules.serverToServer.start();
     const http = await listen(modules, lifecycle);
     // They answer by requests: only a server that listens has something to say to them.
-    if (config.listeners.length > 0) modules.appservices.start();
+    if (config.listeners.length > 0) {
+      modules.appservices.start();
+      modules.remote.partial.start();
+    }
     return await appOf(modules, http.urls, lifecycle);
   } catch (error) {
     await lifecycle.stop();
@@ -97,6 +100,7 @@ async function appOf(modules: Modules, addresses: readonly string[], lifecycle: 
       return (await users.registration.registerByOperator(wish)).userId;
     },
     repair: (wrong, print) => repairDerived(modules, wrong, print),
+    partialRooms: (wish, print) => managePartialRooms(modules, wish, print),
     close: () => lifecycle.stop(),
   };
 }

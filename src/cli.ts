@@ -9,6 +9,7 @@ import {
   defaultConfigFile,
   withConfigOptions,
 } from './commands/options.ts';
+import { partialRooms, type PartialOptions } from './commands/rooms.ts';
 import { run } from './commands/run.ts';
 import { verify, type VerifyOptions } from './commands/verify.ts';
 import type { ServerName } from './matrix/ids.ts';
@@ -51,6 +52,12 @@ withConfigOptions(program.command('verify'))
   .description('check everything stored against what it was made from; only reads')
   .option('--repair', 'first make what is derived anew where it differs')
   .action((options: VerifyOptions) => verify(options));
+
+withConfigOptions(program.command('rooms').description('look after rooms').command('partial'))
+  .description('list rooms that were joined without their members and wait for them')
+  .option('--retry [room]', 'try again now, for one room or for all')
+  .option('--abort <room>', 'give a room up: the users of this server leave it')
+  .action((options: PartialOptions) => partialRooms(options));
 
 program
   .command('version')

@@ -1,14 +1,15 @@
 /** The server as commands use it, alone in this process or running in another one. */
 import { type ControlCommand, callControl } from '../control.ts';
-import type { App, NewUser } from '../app-interface.ts';
+import type { App, NewUser, PartialWish } from '../app-interface.ts';
 import type { Config } from '../config/index.ts';
 import { openDataFolder } from '../storage/index.ts';
 import { CommandError } from './options.ts';
 
 /** What a running server does for commands, by name. */
-export const controlCommands = (app: App): Record<'create-user' | 'repair', ControlCommand> => ({
+export const controlCommands = (app: App): Record<'create-user' | 'repair' | 'partial-rooms', ControlCommand> => ({
   'create-user': (user) => app.createUser(user as NewUser),
   repair: (wrong, print) => app.repair(wrong as string[], print),
+  'partial-rooms': (wish, print) => app.partialRooms(wish as PartialWish, print),
 });
 
 /** Loads the server only when it is needed: `version` and `check-config` answer without it. */
