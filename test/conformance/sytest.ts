@@ -6,8 +6,8 @@
  */
 import { spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
-import { createWriteStream, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { readdirSync } from 'node:fs';
+import { copyFileSync, createWriteStream, existsSync, mkdirSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { statSync, writeFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { repository } from '../support/server-process.ts';
 import { report, serverCommand, skipped, type Result } from './report.ts';
@@ -110,6 +110,11 @@ async function run(implementation: string | undefined, args: readonly string[]):
     for (const line of chunk.toString().split('\n')) if (line.startsWith('not ok')) process.stdout.write(`${line}\n`);
   });
   await once(child, 'close');
+  // The next run starts with empty folders.
+  for (const index of [0, 1]) {
+    const log = join(work, `server-${index}/neurite.log`);
+    if (existsSync(log)) copyFileSync(log, join(work, `${name}-${index}.log`));
+  }
   const [tap, errors] = [readFileSync(out, 'utf8'), readFileSync(err, 'utf8')];
   // The plan is SyTest's last line.
   if (!/^1\.\.\d+$/m.test(tap)) throw new Error(`SyTest broke off; see ${out} and ${err}\n${errors.slice(-2000)}`);
