@@ -4,6 +4,7 @@ import { accountRoutes } from './clientapi/routes/account.ts';
 import { accountDataRoutes } from './clientapi/routes/account-data.ts';
 import { appserviceRoutes } from './clientapi/routes/appservice.ts';
 import { authFallbackRoutes } from './clientapi/routes/auth-fallback.ts';
+import { authMetadataRoutes } from './clientapi/routes/auth-metadata.ts';
 import { capabilityRoutes } from './clientapi/routes/capabilities.ts';
 import { contextRoutes } from './clientapi/routes/context.ts';
 import { dehydratedRoutes } from './clientapi/routes/dehydrated.ts';
@@ -77,6 +78,7 @@ export function allRoutes(modules: Modules): Route[] {
   return [
     ...versionRoutes(),
     ...wellKnownRoutes({ config }),
+    ...authMetadataRoutes(),
     ...federationRoutes(modules),
     ...capabilityRoutes({ defaultRoomVersion: config.rooms.defaultVersion, sendsMail: users.validations.isPossible }),
     ...registerRoutes({ db, serverName, services, ...users }),

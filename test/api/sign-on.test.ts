@@ -47,6 +47,14 @@ describe('single sign-on', () => {
     expect(JSON.stringify((await server.client.get(`${v3}/login`)).json)).not.toContain('sso');
   });
 
+  test('by the OAuth 2.0 API is not offered, in the words that send clients to the other way', async () => {
+    await using server = await startUserServer();
+    for (const path of ['v1/auth_metadata', 'unstable/org.matrix.msc2965/auth_metadata']) {
+      const { status, json } = await server.client.get(`/_matrix/client/${path}`);
+      expect([path, status, json.errcode]).toEqual([path, 404, 'M_UNRECOGNIZED']);
+    }
+  });
+
   test('sends the browser to CAS and back, asks, and gives a token', async () => {
     await using cas = await startCas();
     await using server = await startUserServer({ cas: { ...testConfig().cas, serverUrl: `${cas.url}/cas/` } });
