@@ -60,7 +60,7 @@ export function accessTokenOf(request: IncomingMessage, query: Query): string | 
 
 /** What a row asks of its requester beyond a valid token. @throws MatrixError */
 export function checkRequester(kind: AuthKind, requester: Requester, refuseSuspended: boolean): void {
-  if (kind === 'user' && requester.isGuest) throw matrixError.guestAccessForbidden();
+  if ((kind === 'user' || kind === 'admin') && requester.isGuest) throw matrixError.guestAccessForbidden();
   if (kind === 'admin' && !requester.isAdmin) throw matrixError.forbidden('Only server administrators may do this');
   if (refuseSuspended && requester.isSuspended) throw matrixError.userSuspended();
 }

@@ -49,9 +49,10 @@ const exceptions: ReadonlySet<string> = new Set([
   'GET /_matrix/client/v3/room_keys/version/{version}',
 ]);
 
-/** What an application service without a valid token gets where users are asked for authentication (A-S API §Server admin style permissions). */
+/** Who has no valid token is told so before anything else is asked of him (C-S API §Client Authentication, §Account locking). */
 const isTokenFault = (status: number, body: unknown): boolean =>
-  status === 401 && /^M_(MISSING|UNKNOWN)_TOKEN$/.test(String((body as { errcode?: unknown } | undefined)?.errcode));
+  status === 401 &&
+  /^M_(MISSING_TOKEN|UNKNOWN_TOKEN|USER_LOCKED)$/.test(String((body as { errcode?: unknown } | undefined)?.errcode));
 
 let ajv: Ajv2020 | undefined;
 

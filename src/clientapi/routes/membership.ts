@@ -176,6 +176,7 @@ const moderationRoutes = ({ db, rooms, perform }: MembershipRouteParts): Route[]
       path: `${base}/${action}`,
       auth: 'user',
       rate: 'write',
+      refuseSuspended: true,
       body: targetBody,
       handle: async ({ requester: { userId: sender }, params, body }) => {
         const target = parseTarget(body.user_id);

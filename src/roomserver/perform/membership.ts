@@ -91,6 +91,10 @@ export class Memberships {
 
   /** @throws M_BAD_STATE when the target is not banned; M_FORBIDDEN */
   unban(tx: Tx, change: MembershipChange): void {
+    // Who is banned is for who is in the room.
+    if (this.#membershipOf(tx, change.room, change.sender) !== 'join') {
+      throw matrixError.forbidden('You are not in this room');
+    }
     if (this.#membershipOf(tx, change.room, change.target) !== 'ban') {
       throw matrixError.badState('The user is not banned');
     }
