@@ -311,6 +311,7 @@ describe('dehydrated devices', () => {
 
 describe('key backup', () => {
   const base = `${v3}/room_keys`;
+  const algorithm = 'm.megolm_backup.v1.curve25519-aes-sha2';
   const key = (more: object = {}) => ({
     ...{ first_message_index: 5, forwarded_count: 2, is_verified: false, session_data: { data: 'x' } },
     ...more,
@@ -320,7 +321,7 @@ describe('key backup', () => {
     await using server = await startUserServer();
     const { client } = server;
     const { token } = await register(client, 'alice');
-    const { version } = (await client.post(`${base}/version`, { algorithm: 'a', auth_data: { k: 1 } }, token)).json;
+    const { version } = (await client.post(`${base}/version`, { algorithm, auth_data: { k: 1 } }, token)).json;
     const path = `${base}/keys/${enc('!r:localhost')}/s?version=${version}`;
     const put = async (more: object) => (await client.put(path, key(more), token)).json;
     expect(await put({})).toEqual({ count: 1, etag: '1' });
@@ -331,15 +332,14 @@ describe('key backup', () => {
     expect(await put({ first_message_index: 0 })).toEqual({ count: 1, etag: '4' });
     expect((await client.get(path, token)).json).toEqual(key({ first_message_index: 9, is_verified: true }));
     const info = await client.get(`${base}/version`, token);
-    expect(info.json).toEqual({ version, algorithm: 'a', auth_data: { k: 1 }, count: 1, etag: '4' });
+    expect(info.json).toEqual({ version, algorithm, auth_data: { k: 1 }, count: 1, etag: '4' });
   });
 
   test('only the newest version takes keys; rooms and all keys are read and deleted', async () => {
     await using server = await startUserServer();
     const { client } = server;
     const { token } = await register(client, 'alice');
-    const create = async () =>
-      (await client.post(`${base}/version`, { algorithm: 'a', auth_data: {} }, token)).json.version;
+    const create = async () => (await client.post(`${base}/version`, { algorithm, auth_data: {} }, token)).json.version;
     expect((await client.get(`${base}/version`, token)).json.errcode).toBe('M_NOT_FOUND');
     const [old, current] = [await create(), await create()];
     const rooms = { '!a:x': { sessions: { one: key(), two: key() } }, '!b:x': { sessions: { three: key() } } };
@@ -358,7 +358,7 @@ describe('key backup', () => {
     const gone = await client.delete(`${base}/keys/${enc('!a:x')}?version=${current}`, token);
     expect(gone.json.count).toBe(1);
     expect(
-      (await client.put(`${base}/version/${current}`, { algorithm: 'b', auth_data: {} }, token)).json.errcode,
+      (await client.put(`${base}/version/${current}`, { algorithm: 'other', auth_data: {} }, token)).json.errcode,
     ).toBe('M_INVALID_PARAM');
     expect((await client.delete(`${base}/version/${current}`, token)).json).toEqual({});
     expect((await client.delete(`${base}/version/${current}`, token)).json).toEqual({});
