@@ -7,7 +7,7 @@ import { afterAll, expect, test } from '@jest/globals';
 import { registerAccount } from '../support/client.ts';
 import { startPushGateway } from '../support/push-gateway.ts';
 import { pusherBody } from '../support/push.ts';
-import { freePort, startServerProcess, temporaryFolder } from '../support/server-process.ts';
+import { freePort, neurite, startServerProcess, temporaryFolder } from '../support/server-process.ts';
 
 const rounds = Number(process.env['NEURITE_KILLS'] ?? 3);
 const pushkeys = ['one', 'two', 'three'];
@@ -49,6 +49,7 @@ test('notifications survive SIGKILL: none is lost, none is told out of order', a
     await gateway.attempted(gateway.attempts.length + 1);
   }
   await server.stop();
+  expect(await neurite(['verify', '--data', data])).toMatchObject({ status: 0, stdout: 'No difference found.\n' });
   for (const pushkey of pushkeys) {
     const events = told(pushkey);
     const once = events.filter((event, index) => events.indexOf(event) === index);
