@@ -16,6 +16,8 @@ export interface SharingChanges {
   readonly ended: ReadonlySet<UserId>;
   /** Share a room now that they did not share, or not all the time: those of `began` and more. */
   readonly met: ReadonlySet<UserId>;
+  /** Were invited to a room of the user's and share none with him yet: he may want to send them keys before they join. */
+  readonly invited: ReadonlySet<UserId>;
 }
 
 export interface SharingRange {
@@ -36,6 +38,8 @@ interface Tally {
   again: boolean;
   /** Shares one of them now, and did not, or not all the time. */
   met: boolean;
+  /** Was invited to one of them. */
+  invited: boolean;
   /** Rooms in which sharing with him is not as it was. */
   readonly rooms: Set<RoomNid>;
 }
@@ -51,6 +55,7 @@ export function* sharingChanges(range: SharingRange): Compose<SharingChanges> {
   const began = new Set<UserId>();
   const ended = new Set<UserId>();
   const met = new Set<UserId>();
+  const invited = new Set<UserId>();
   let step = 0;
   for (const [other, tally] of tallies) {
     if (tally.met) met.add(other);
@@ -59,9 +64,10 @@ export function* sharingChanges(range: SharingRange): Compose<SharingChanges> {
     const before = tally.before || shared.some((room) => !tally.rooms.has(room));
     if (shared.length > 0 && (!before || tally.again)) began.add(other);
     else if (shared.length === 0 && before) ended.add(other);
+    if (shared.length === 0 && tally.invited) invited.add(other);
     if (isPause(step++)) yield;
   }
-  return { began, ended, met };
+  return { began, ended, met, invited };
 }
 
 function* tallyRoom(range: SharingRange, room: RoomNid, tallies: Map<UserId, Tally>): Compose<void> {
@@ -72,11 +78,15 @@ function* tallyRoom(range: SharingRange, room: RoomNid, tallies: Map<UserId, Tal
   if (!mine.before && !mine.now) return;
   const broke = mine.before && mine.now && !stayedJoined(range, room);
   const changes = memberChanges(range, room);
+  const tallyOf = (id: UserId): Tally => {
+    const nothing = { before: false, again: false, met: false, invited: false, rooms: new Set<RoomNid>() };
+    const tally = tallies.get(id) ?? nothing;
+    tallies.set(id, tally);
+    return tally;
+  };
   const note = (other: string, before: boolean, now: boolean, again: boolean): void => {
     if (other === user || (before === now && !again)) return;
-    const id = other as UserId;
-    const tally = tallies.get(id) ?? { before: false, again: false, met: false, rooms: new Set<RoomNid>() };
-    tallies.set(id, tally);
+    const tally = tallyOf(other as UserId);
     tally.before ||= before;
     tally.again ||= again;
     tally.met ||= now;
@@ -87,6 +97,7 @@ function* tallyRoom(range: SharingRange, room: RoomNid, tallies: Map<UserId, Tal
     const before = mine.before && isJoin(range, from);
     const now = mine.now && isJoin(range, to);
     note(stateKey, before, now, before && now && (broke || !stayed(range, stateKey, from, to)));
+    if (mine.now && isInvite(range, to) && !isInvite(range, from)) tallyOf(stateKey as UserId).invited = true;
     if (isPause(step++)) yield;
   }
   if (mine.before && mine.now && !broke) return;
@@ -116,6 +127,9 @@ function stayedJoined({ snapshot, rooms, user, since, head }: SharingRange, room
 function isJoin({ snapshot, rooms }: SharingRange, nid: EventNid): boolean {
   return nid !== 0 && rooms.membershipOf(snapshot, nid) === 'join';
 }
+
+const isInvite = ({ snapshot, rooms }: SharingRange, nid: EventNid): boolean =>
+  nid !== 0 && rooms.membershipOf(snapshot, nid) === 'invite';
 
 /** How many replaced member events are looked through before it is assumed that a member was away meanwhile. */
 const maxReplaced = 50;
@@ -155,11 +169,11 @@ export function* deviceListChanges(
 /** Puts key changes and changes of sharing together. */
 export function mergeDeviceLists(
   keyChanges: readonly UserId[],
-  { began, ended }: SharingChanges,
+  { began, ended, invited }: SharingChanges,
   shares: (other: UserId) => boolean,
   user: UserId,
 ): DeviceListChanges {
-  const changed = new Set<UserId>(began);
+  const changed = new Set<UserId>([...began, ...invited]);
   for (const other of keyChanges) if (other === user || shares(other)) changed.add(other);
   return { changed: [...changed].sort(), left: [...ended].sort() };
 }
