@@ -64,7 +64,7 @@ export async function startRemoteWorld(options: { readonly folder?: string } = {
         authEvents: [
           ...(room.rules.roomIdIsCreateHash ? [] : [state('m.room.create', '')]),
           state('m.room.power_levels', ''),
-          state('m.room.join_rules', ''),
+          membership === 'join' ? state('m.room.join_rules', '') : [],
           state('m.room.member', user),
         ].flat(),
         depth: Math.max(...prev.map(({ depth }) => depth)) + 1,

@@ -227,12 +227,16 @@ function takeClaimed(
     for (const [deviceId, algorithm] of Object.entries(devices)) {
       const keys = memberOf(memberOf(claimed, userId), deviceId);
       const key = isJsonObject(keys)
-        ? Object.entries(keys).find(([name]) => parseKeyId(name)?.algorithm === algorithm)
+        ? Object.entries(keys).find(([name, value]) => isKeyOf(algorithm, name, value))
         : undefined;
       if (key !== undefined) (into[userId] ??= {})[deviceId] = { [key[0]]: key[1] };
     }
   }
 }
+
+const isKeyOf = (algorithm: string, name: string, value: JsonValue | undefined): boolean =>
+  parseKeyId(name)?.algorithm === algorithm &&
+  (typeof value === 'string' || typeof memberOf(value, 'key') === 'string');
 
 function failureOf(fault: FederationFault): JsonObject {
   if (fault.kind === 'http') return { status: fault.status, errcode: fault.errcode, message: fault.message };
