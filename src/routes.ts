@@ -189,8 +189,8 @@ function discoveryRoutes(modules: Modules): Route[] {
 }
 
 /** What clients read of rooms over time, with the tokens of /sync. */
-function readingRoutes({ db, rooms, perform, sync, users, clock }: Modules): Route[] {
-  const parts = { db, rooms, userData: users.syncData, clock };
+function readingRoutes({ db, rooms, remote, perform, sync, users, clock }: Modules): Route[] {
+  const parts = { db, rooms, userData: users.syncData, clock, history: remote };
   const isPublished = (snapshot: Snapshot, room: RoomNid): boolean => perform.aliases.isPublished(snapshot, room);
   return [
     ...messagesRoutes(parts),

@@ -3,10 +3,11 @@ import { matrixError } from '../matrix/errors.ts';
 import { type EventFilter, emptyEventFilter } from '../matrix/filters.ts';
 import type { Place, StoredEvent } from '../roomserver/index.ts';
 import { admitsAny, admitsEvent } from './event-admission.ts';
+import { type Gaps, readFilled } from './gaps.ts';
 import { membersOfSenders } from './members-of-senders.ts';
 import { type Direction, readPage } from './page.ts';
 import { cutBefore, tokenAfter, tokenBefore } from './place-token.ts';
-import { type Asker, type ReadParts, type RoomRead, readRoom, writeEvents } from './room-read.ts';
+import { type Asker, type ReadParts, type RoomRead, writeEvents } from './room-read.ts';
 
 export interface ContextRequest {
   readonly roomId: string;
@@ -19,13 +20,13 @@ const limits = { default: 10, max: 1000 };
 
 /** JSON text of the response. @throws M_FORBIDDEN, M_NOT_FOUND (the event is not there or not for the user) */
 export function readContext(parts: ReadParts, asker: Asker, request: ContextRequest): Promise<string> {
-  return readRoom(parts, asker, request.roomId, async (read) => {
-    const { filter } = request;
+  const { filter } = request;
+  const limit = Math.min(request.limit ?? filter.limit ?? limits.default, limits.max);
+  return readFilled(parts, asker, request.roomId, limit, async (read, gaps) => {
     const { event, place } = visibleEvent(read, request.eventId);
-    const limit = Math.min(request.limit ?? filter.limit ?? limits.default, limits.max);
     const half = Math.floor(limit / 2);
-    const before = await around(read, 'b', place, half, filter);
-    const after = await around(read, 'f', place, limit - half, filter);
+    const before = await around(read, 'b', place, half, { filter, gaps });
+    const after = await around(read, 'f', place, limit - half, { filter, gaps });
     const last = after.at(-1) ?? event;
     const state = stateAround(read, filter, [event, ...before, ...after], last);
     return (
@@ -52,12 +53,12 @@ export async function around(
   direction: Direction,
   place: Place,
   limit: number,
-  filter: EventFilter = emptyEventFilter,
+  { filter = emptyEventFilter, gaps }: { readonly filter?: EventFilter; readonly gaps?: Gaps | undefined } = {},
 ): Promise<readonly StoredEvent[]> {
   if (limit === 0 || !admitsAny(filter, read.roomId)) return [];
   const from = direction === 'b' ? cutBefore(place) : place;
   const admits = (event: StoredEvent): boolean => admitsEvent(read, filter, event);
-  return (await readPage(read, { direction, from, limit, admits }, '')).events;
+  return (await readPage(read, { direction, from, limit, admits, gaps }, '')).events;
 }
 
 /** "The state of the room at the last event returned", as far as the filter admits it. */

@@ -5,10 +5,11 @@
 import { matrixError } from '../matrix/errors.ts';
 import type { EventFilter } from '../matrix/filters.ts';
 import { admitsAny, admitsEvent } from './event-admission.ts';
+import { readFilled } from './gaps.ts';
 import { membersOfSenders } from './members-of-senders.ts';
-import { type Direction, type Page, readPage } from './page.ts';
+import { type Direction, type Page, type PageQuery, readPage } from './page.ts';
 import { parseCut, tokenAfter, tokenBefore } from './place-token.ts';
-import { type Asker, type ReadParts, type RoomRead, readRoom, writeEvents } from './room-read.ts';
+import { type Asker, type ReadParts, type RoomRead, writeEvents } from './room-read.ts';
 
 export interface MessagesRequest {
   readonly roomId: string;
@@ -24,11 +25,13 @@ const limits = { default: 10, max: 1000 };
 
 /** JSON text of the response. @throws M_FORBIDDEN, M_INVALID_PARAM, M_MISSING_PARAM */
 export function readMessages(parts: ReadParts, asker: Asker, request: MessagesRequest): Promise<string> {
-  return readRoom(parts, asker, request.roomId, async (read) => {
-    const { filter, direction } = request;
+  const { filter, direction } = request;
+  const limit = Math.min(request.limit ?? filter.limit ?? limits.default, limits.max);
+  return readFilled(parts, asker, request.roomId, limit, async (read, gaps) => {
     if (direction === undefined) throw matrixError.missingParam('Missing: dir');
     const start = request.from ?? (direction === 'b' ? String(read.access.upTo) : '0');
-    const page = await pageOf(read, request, direction, start);
+    const query = { direction, from: parseCut(start), limit, gaps };
+    const page = await pageOf(read, request, query, start);
     let text = `{"chunk":[${await writeEvents(read, page.events)}],"start":"${start}"`;
     const end = endOf(direction, page);
     if (end !== undefined) text += `,"end":"${end}"`;
@@ -39,16 +42,11 @@ export function readMessages(parts: ReadParts, asker: Asker, request: MessagesRe
 
 async function pageOf(
   read: RoomRead,
-  { filter, to, limit }: MessagesRequest,
-  direction: Direction,
+  { filter, to }: MessagesRequest,
+  wanted: Omit<PageQuery, 'to' | 'admits'>,
   start: string,
 ): Promise<Page> {
-  const query = {
-    direction,
-    from: parseCut(start),
-    to: to === undefined ? undefined : parseCut(to, 'to'),
-    limit: Math.min(limit ?? filter.limit ?? limits.default, limits.max),
-  };
+  const query = { ...wanted, to: to === undefined ? undefined : parseCut(to, 'to') };
   if (!admitsAny(filter, read.roomId)) return { events: [], next: undefined };
   return readPage(read, { ...query, admits: (event) => admitsEvent(read, filter, event) }, start);
 }

@@ -3,6 +3,7 @@
  * passed over costs time, so one page looks at a bounded number of events; it then ends early and says where to go on.
  */
 import type { Place, StoredEvent } from '../roomserver/index.ts';
+import type { Gaps } from './gaps.ts';
 import { type Cut, cutBefore, earlierCut, tokenAfter, tokenBefore } from './place-token.ts';
 import type { RoomRead } from './room-read.ts';
 import { startOfTime } from './token.ts';
@@ -17,6 +18,8 @@ export interface PageQuery {
   readonly to?: Cut | undefined;
   readonly limit: number;
   readonly admits: (event: StoredEvent) => boolean;
+  /** Where history is missing the page ends. Without it gaps are passed over. */
+  readonly gaps?: Gaps | undefined;
 }
 
 export interface Page {
@@ -35,22 +38,49 @@ export async function readPage(read: RoomRead, query: PageQuery, fromToken: stri
   const events: StoredEvent[] = [];
   let passed: Place | undefined;
   let budget = lookedAt + query.limit;
+  const pageEnd = (): Page => ({ events, next: { token: nextToken(query, passed, fromToken) } });
+  if (startsAtGap(read, query)) return pageEnd();
   for (let size = Math.min(query.limit + 1, largestBatch); ; size = Math.min(size * 2, largestBatch)) {
     const batch = readBatch(read, query, passed, size);
     const admitted = batch.filter(query.admits);
     const visible = new Set(read.rooms.visibleTo(read.snapshot, read.userId, admitted));
     for (const event of batch) {
+      if (query.direction === 'f' && endsAtGap(read, query, event, events.length)) return pageEnd();
       if (visible.has(event)) {
-        if (events.length === query.limit) return { events, next: { token: nextToken(query, passed, fromToken) } };
+        if (events.length === query.limit) return pageEnd();
         events.push(event);
       }
       passed = event.place ?? passed;
+      if (query.direction === 'b' && endsAtGap(read, query, event, events.length)) return pageEnd();
     }
     if (batch.length < size) return { events, next: undefined };
     budget -= batch.length;
-    if (budget <= 0) return { events, next: { token: nextToken(query, passed, fromToken) } };
+    if (budget <= 0) return pageEnd();
     await read.slice.tick();
   }
+}
+
+/** Whether history is missing right at the place from which a page goes back: the event behind it has missing ancestors. */
+function startsAtGap(read: RoomRead, query: PageQuery): boolean {
+  const { direction, from, gaps } = query;
+  if (gaps === undefined || direction === 'f' || typeof from === 'number') return false;
+  const { snapshot, rooms, access, head } = read;
+  const [behind] = rooms.timelineForward(snapshot, access.room.nid, from, head, 1);
+  // What is filled in gets the slot of that event.
+  return behind?.place?.slot === from.slot && endsAtGap(read, query, behind, 0);
+}
+
+function endsAtGap(
+  read: RoomRead,
+  { gaps, direction, from, limit }: PageQuery,
+  event: StoredEvent,
+  found: number,
+): boolean {
+  if (gaps === undefined || !gaps.isBefore(read, event)) return false;
+  // Whoever reads on from right before this event has its gap behind him.
+  if (direction === 'f' && typeof from !== 'number' && event.place?.slot === from.slot) return false;
+  gaps.end(read, event, found >= limit);
+  return true;
 }
 
 function readBatch(read: RoomRead, query: PageQuery, passed: Place | undefined, size: number): StoredEvent[] {

@@ -15,6 +15,7 @@ import type { Database, Position, Shown, Snapshot } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import { Slice } from '../util/slice.ts';
 import type { Admission } from './event-admission.ts';
+import type { MissingHistory } from './gaps.ts';
 import { type RoomAccess, accessRoom } from './room-access.ts';
 import type { UserData } from './sources.ts';
 
@@ -23,6 +24,8 @@ export interface ReadParts {
   readonly rooms: RoomReader;
   readonly userData: Pick<UserData, 'ignoredUsers'>;
   readonly clock: Clock;
+  /** Fetches history that is missing; without it gaps are passed over. */
+  readonly history?: MissingHistory | undefined;
 }
 
 /** Who asks, and where it is noted what he is shown. */

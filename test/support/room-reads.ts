@@ -8,6 +8,7 @@ import {
   type Direction,
   type InitialSyncParts,
   type MessagesRequest,
+  type MissingHistory,
   type RelationsRequest,
   readContext,
   readEventAtTime,
@@ -64,7 +65,7 @@ export interface RoomSnapshot {
 type Wish<T> = Partial<{ [K in keyof T]: T[K] | undefined }>;
 
 export interface TestReads extends TestRooms {
-  readonly parts: InitialSyncParts;
+  readonly parts: InitialSyncParts & { history?: MissingHistory | undefined };
   /** By user: whom he ignores. */
   readonly ignored: Map<string, Set<string>>;
   asker(id: string): Asker;
@@ -109,7 +110,7 @@ export function openTestReads(): TestReads {
   const { core, db, bus, time } = rooms;
   bus.addProjection(threadEventsProjection(core));
   const ignored = new Map<string, Set<string>>();
-  const parts: InitialSyncParts = {
+  const parts: TestReads['parts'] = {
     db,
     rooms: core,
     clock: { now: () => time.now, sleep: async () => undefined },

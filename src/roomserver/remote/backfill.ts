@@ -20,6 +20,8 @@ import type { ToldStates } from './told-state.ts';
 export interface BackfillWish {
   /** Where the reader stands: only gaps at or before this place count. Default: the end of the room. */
   readonly before?: Place | Position | undefined;
+  /** Only gaps right behind this event count. */
+  readonly behind?: EventNid | undefined;
   /** Events that he wants. */
   readonly limit: number;
   /** The reader: gaps behind which history visibility would show him nothing are passed over. */
@@ -135,13 +137,14 @@ export class Backfill {
   }
 
   /** Gaps at or before a place, the nearest first. */
-  #extremities(room: Room, { before, user }: BackfillWish): Extremity[] {
+  #extremities(room: Room, { before, behind, user }: BackfillWish): Extremity[] {
     const { db, rooms, clock } = this.#parts;
     const upTo = before ?? asPosition(Number.MAX_SAFE_INTEGER);
     const now = clock.now();
     return db.read((snapshot) => {
       const found: { readonly place: Place; readonly gap: Extremity }[] = [];
       for (const { event_id, child } of rooms.stores.rooms.missing(snapshot, room.nid)) {
+        if (behind !== undefined && child !== behind) continue;
         const missing = eventIdFrom(event_id);
         if ((this.#failed.get(`${room.nid} ${missing}`)?.retryAt ?? 0) > now) continue;
         const event = rooms.event(snapshot, child as EventNid);
