@@ -305,3 +305,12 @@ export async function startIntake(options: IntakeOptions = {}): Promise<IntakeWo
   federation.start();
   return new IntakeWorld({ network, rooms, fed, remote, federation, server });
 }
+
+/** Resolves when something has come to be; fails after half a minute. */
+export async function until(condition: () => boolean): Promise<void> {
+  const end = Date.now() + 30_000;
+  while (!condition()) {
+    if (Date.now() > end) throw new Error('it did not come to be');
+    await new Promise((resolve) => setTimeout(resolve, 5));
+  }
+}
