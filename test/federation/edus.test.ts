@@ -23,7 +23,8 @@ afterAll(async () => {
 
 const ephemeral = async (roomId: string, type: string, since?: string) => {
   const body = await sync(world.server.client, alice, since);
-  const events: { type: string; content: any }[] = body.rooms?.join?.[roomId]?.ephemeral?.events ?? [];
+  // oxlint-disable-next-line typescript/no-explicit-any
+  const events: { type: string; content: Record<string, any> }[] = body.rooms?.join?.[roomId]?.ephemeral?.events ?? [];
   const contents = events.filter((event) => event.type === type).map(({ content }) => content);
   // Receipts come in one event per thread, on different messages here.
   return contents.length === 0 ? undefined : Object.assign({}, ...contents);

@@ -10,7 +10,9 @@ import { buildEvent } from '../../src/matrix/event-builder.ts';
 import type { RoomId, ServerName, UserId } from '../../src/matrix/ids.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import { sendJson, startPeer, TestNetwork, testSigningKey, type Peer, type PeerRequest } from './federation.ts';
-import { testConfig } from './http.ts';
+import { queryProfileRoutes, userKeyRoutes } from '../../src/federation/index.ts';
+import { startTestServer, testConfig, type TestResponse } from './http.ts';
+import { trusting } from './serving.ts';
 import { startUserServer, type UserServer } from './userapi.ts';
 
 export interface RemoteWorld extends AsyncDisposable {
@@ -25,6 +27,8 @@ export interface RemoteWorld extends AsyncDisposable {
   edu(type: string, content: unknown): Promise<void>;
   /** What the scripted server answers, by method and path; 404 for all else. */
   readonly answers: Map<string, (request: PeerRequest) => JsonObject | number | Promise<JsonObject | number>>;
+  /** The scripted server asks ours about its users. */
+  ask(path: string, body?: unknown): Promise<TestResponse>;
   /** Requests of a path so far. */
   asked(path: string): PeerRequest[];
 }
@@ -45,7 +49,9 @@ export async function startRemoteWorld(options: { readonly folder?: string } = {
   rmSync(caFile);
   const peerName = `localhost:${peer.port}` as ServerName;
   const signing = testSigningKey('peer');
-  const { modules, clock } = server;
+  const { modules, clock, db, users } = server;
+  const routes = [...queryProfileRoutes({ db, ...users }), ...userKeyRoutes({ db, ...users })];
+  const asked = await startTestServer(routes, { servers: trusting, db, clock });
 
   const member: RemoteWorld['member'] = async (roomId, user, membership) => {
     const { rooms, db } = modules;
@@ -83,8 +89,15 @@ export async function startRemoteWorld(options: { readonly folder?: string } = {
     member,
     edu: (type, content) => modules.edus.handle(peerName, [{ type, content }]),
     answers,
+    ask: (path, body) =>
+      asked.client.request(`/_matrix/federation/v1${path}`, {
+        method: body === undefined ? 'GET' : 'POST',
+        headers: { Authorization: `Test ${peerName}` },
+        ...(body === undefined ? {} : { body }),
+      }),
     asked: (path) => peer.requests.filter(({ url }) => decodeURIComponent(url.split('?')[0] ?? '') === path),
     async [Symbol.asyncDispose]() {
+      await asked.stop();
       await server[Symbol.asyncDispose]();
       await peer[Symbol.asyncDispose]();
     },
