@@ -84,6 +84,11 @@ export interface InputOptions {
   readonly stateAfterMissing?: ReadonlyMap<EventId, readonly EventId[]>;
   /** Events that a policy server does not recommend (check 7), each with the reason: soft-failed when nothing else is wrong. */
   readonly notRecommended?: ReadonlyMap<EventId, string>;
+  /**
+   * Back-filled events that no known one stands on get the slot before which their depth puts them, instead of none: they
+   * stand apart until what lies between is filled in.
+   */
+  readonly apart?: boolean;
   /** This event, a join through another server, and its state replace what we knew of the room (INVARIANTS 13). */
   readonly replacesRoom?: EventId;
   /**

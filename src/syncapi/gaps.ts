@@ -16,12 +16,24 @@ export interface HistoryWish {
   readonly user: UserId;
 }
 
+/** Which event near a time is asked for. */
+export interface NearerWish {
+  /** ms since the epoch. */
+  readonly ts: number;
+  readonly direction: 'b' | 'f';
+  /** `origin_server_ts` of the nearest event that the reader sees here. */
+  readonly own: number | undefined;
+  readonly user: UserId;
+}
+
 /** Fetches what is missing; the roomserver's part that asks other servers implements it. */
 export interface MissingHistory {
   /** Whether others may know what stands before the event. */
   hasGap(room: Room, wish: HistoryWish): boolean;
   /** Resolves with whether anything came. */
   backfill(room: Room, wish: HistoryWish): Promise<boolean>;
+  /** Fetches the event that others find nearer to a time; resolves with whether it came. */
+  fetchNearer(room: Room, wish: NearerWish): Promise<boolean>;
 }
 
 /** One reading that looks out for gaps. */
@@ -75,6 +87,7 @@ export async function readFilled(
 ): Promise<string> {
   const { history } = parts;
   const passedOver = new Set<EventNid>();
+  const refused = new Set<EventNid>();
   const late = AbortSignal.timeout(patienceMs);
   for (let fills = 0; ; fills++) {
     const gaps = new Gaps(history, limit, passedOver);
@@ -87,7 +100,11 @@ export async function readFilled(
     }
     if (late.aborted) return text;
     const came = fills < mostFills ? await within(history.backfill(met.room, met.wish), late) : false;
-    if (came === false) passedOver.add(met.wish.behind);
+    if (came !== false) continue;
+    // Another reader's errand may have been for another gap: then this one is asked for once more.
+    const { behind } = met.wish;
+    if (fills >= mostFills || refused.has(behind) || !history.hasGap(met.room, met.wish)) passedOver.add(behind);
+    refused.add(behind);
   }
 }
 

@@ -18,7 +18,7 @@ import { threadEventsProjection } from './thread-events.ts';
 
 export { readContext, type ContextRequest } from './context.ts';
 export type { EventStream, EventStreamRequest } from './event-stream.ts';
-export type { HistoryWish, MissingHistory } from './gaps.ts';
+export type { HistoryWish, MissingHistory, NearerWish } from './gaps.ts';
 export { readInitialSync, readRoomInitialSync, type InitialSyncParts } from './initial-sync.ts';
 export { readMessages, type MessagesRequest } from './messages.ts';
 export type { Direction } from './page.ts';

@@ -67,7 +67,7 @@ function startsAtGap(read: RoomRead, query: PageQuery): boolean {
   const { snapshot, rooms, access, head } = read;
   const [behind] = rooms.timelineForward(snapshot, access.room.nid, from, head, 1);
   // What is filled in gets the slot of that event.
-  return behind?.place?.slot === from.slot && endsAtGap(read, query, behind, 0);
+  return behind !== undefined && isRightBefore(from, behind) && endsAtGap(read, query, behind, 0);
 }
 
 function endsAtGap(
@@ -78,9 +78,15 @@ function endsAtGap(
 ): boolean {
   if (gaps === undefined || !gaps.isBefore(read, event)) return false;
   // Whoever reads on from right before this event has its gap behind him.
-  if (direction === 'f' && typeof from !== 'number' && event.place?.slot === from.slot) return false;
+  if (direction === 'f' && isRightBefore(from, event)) return false;
   gaps.end(read, event, found >= limit);
   return true;
+}
+
+/** Whether a cut is the token before an event, with nothing in between even when more is filled in. */
+function isRightBefore(cut: Cut, { place }: StoredEvent): boolean {
+  if (typeof cut === 'number' || cut.slot !== place?.slot || cut.live !== place.live) return false;
+  return place.live === 1 || (cut.depth === place.depth && cut.nid === place.nid - 1);
 }
 
 function readBatch(read: RoomRead, query: PageQuery, passed: Place | undefined, size: number): StoredEvent[] {

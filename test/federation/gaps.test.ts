@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import type { EventId } from '../../src/matrix/ids.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
 import type { Room } from '../../src/roomserver/index.ts';
-import type { HistoryWish, MissingHistory } from '../../src/syncapi/index.ts';
+import type { HistoryWish, MissingHistory, NearerWish } from '../../src/syncapi/index.ts';
 import { SignedRoom } from '../support/room-builder.ts';
 import { roomIdOf } from '../support/room-core.ts';
 import { openTestReads, type TestReads } from '../support/room-reads.ts';
@@ -49,6 +49,16 @@ class OtherServer implements MissingHistory {
     return found.length > 0;
   }
 
+  /** Gives one event alone. */
+  async fetchNearer(_room: Room, { ts, direction }: NearerWish): Promise<boolean> {
+    const events = direction === 'b' ? this.#signed.events.toReversed() : this.#signed.events;
+    const found = events.find(({ originServerTs: at }) => (direction === 'b' ? at <= ts : at >= ts));
+    if (found === undefined || this.#isKnown(found.eventId)) return false;
+    const stateAfterMissing = new Map(found.prevEvents.map((id) => [id, this.#state]));
+    await this.#reads.core.input(found.roomId, [found], 'backfilled', { stateAfterMissing, apart: true });
+    return true;
+  }
+
   #isKnown(eventId: string): boolean {
     return this.#reads.read((snapshot) => this.#reads.core.eventById(snapshot, eventId)) !== undefined;
   }
@@ -73,12 +83,18 @@ async function receiveWithGaps(reads: TestReads, lost: readonly boolean[], atATi
   if (room === undefined) throw new Error('no room');
   const other = new OtherServer(reads, signed, state, atATime);
   reads.parts.history = other;
-  return { room, other, all: signed.events.map(({ eventId }) => eventId) };
+  return { room, signed, other, all: signed.events.map(({ eventId }) => eventId) };
 }
 
-async function pageThrough(reads: TestReads, room: Room, direction: 'b' | 'f', limits: readonly number[]) {
+async function pageThrough(
+  reads: TestReads,
+  room: Room,
+  direction: 'b' | 'f',
+  limits: readonly number[],
+  from?: string,
+): Promise<string[]> {
   const ids: string[] = [];
-  let token: string | undefined;
+  let token = from;
   for (let page = 0; page < 500; page++) {
     const answer = await reads.messages(room, alice, { from: token, direction, limit: limits[page % limits.length] });
     ids.push(...answer.chunk.map(({ event_id: id }) => id));
@@ -133,4 +149,31 @@ describe('history that others fill in', () => {
     const page = await reads.context(room, alice, last, { limit: 4 });
     expect(page.events_before.map(({ event_id: id }) => id)).toEqual(all.slice(-3, -1).toReversed());
   });
+
+  test('goes on in both directions from an event that was fetched apart from the others', async () => {
+    await fc.assert(
+      fc.asyncProperty(
+        fc.integer({ min: 3, max: 25 }),
+        fc.double({ min: 0, max: 1, noNaN: true }),
+        fc.integer({ min: 3, max: 8 }),
+        fc.constantFrom('b' as const, 'f' as const),
+        async (lost, where, atATime, direction) => {
+          await using reads = openTestReads();
+          const missing = Array.from({ length: lost }, () => true);
+          const { room, signed, all } = await receiveWithGaps(reads, missing, atATime);
+          const wanted = signed.events[all.length - 1 - Math.max(1, Math.round(where * lost))];
+          if (wanted === undefined) throw new Error('no event');
+          const found = await reads.eventAt(room, alice, wanted.originServerTs, direction);
+          expect(found).toBe(wanted.eventId);
+          const event = reads.read((snapshot) => reads.core.eventById(snapshot, found));
+          if (event === undefined) throw new Error('the event was not fetched');
+          const { start, end } = await reads.context(room, alice, event, { limit: 0 });
+          const before = await pageThrough(reads, room, 'b', [4], start);
+          const after = await pageThrough(reads, room, 'f', [4], end);
+          expect([...before.toReversed(), found, ...after]).toEqual(all);
+        },
+      ),
+      { numRuns: 15 },
+    );
+  }, 60_000);
 });

@@ -35,7 +35,8 @@ interface Batch {
 export function roomInput(db: Database, tools: PipelineTools): RoomInput {
   return {
     async input(roomId, events, kind, options = {}) {
-      const slots = kind === 'backfilled' ? slotsOf(db, tools, roomId, events) : undefined;
+      const apart = options.apart === true;
+      const slots = kind === 'backfilled' ? slotsOf(db, tools, roomId, events, apart) : undefined;
       const toldAfter = await storeTold(db, tools, roomId, options);
       const batch: Batch = { roomId, events, kind, options, slots, toldAfter };
       const verdicts: Verdict[] = [];
@@ -81,10 +82,13 @@ function slotsOf(
   { stores }: PipelineTools,
   roomId: RoomId,
   events: readonly RoomEvent[],
+  apart: boolean,
 ): Map<EventId, Position> {
   return db.read((snapshot) => {
     const room = stores.rooms.byId(snapshot, roomId);
-    return room === undefined ? new Map<EventId, Position>() : placeBackfilled(stores, snapshot, room.nid, events);
+    return room === undefined
+      ? new Map<EventId, Position>()
+      : placeBackfilled(stores, snapshot, room.nid, events, apart);
   });
 }
 

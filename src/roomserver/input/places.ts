@@ -15,10 +15,13 @@ export function placeBackfilled(
   snapshot: Snapshot,
   room: RoomNid,
   events: readonly RoomEvent[],
+  apart = false,
 ): Map<EventId, Position> {
   const slots = new Map<EventId, Position>();
   for (const event of events.toReversed()) {
-    const slot = lower(slots.get(event.eventId), slotOfDescendants(stores, snapshot, room, event.eventId));
+    const slot =
+      lower(slots.get(event.eventId), slotOfDescendants(stores, snapshot, room, event.eventId)) ??
+      (apart ? slotOfNextGap(stores, snapshot, room, event.depth) : undefined);
     if (slot === undefined) continue;
     slots.set(event.eventId, slot);
     for (const prev of event.prevEvents) slots.set(prev, lower(slots.get(prev), slot) ?? slot);
@@ -44,4 +47,20 @@ function slotOfDescendants(stores: Stores, snapshot: Snapshot, room: RoomNid, ev
     else slot = lower(slot, place.slot);
   }
   return slot;
+}
+
+/** The slot of the shallowest event behind a gap that is deeper than this: the event's descendants are filled in there. */
+function slotOfNextGap(
+  { rooms, events }: Stores,
+  snapshot: Snapshot,
+  room: RoomNid,
+  depth: number,
+): Position | undefined {
+  let next: { readonly depth: number; readonly slot: Position } | undefined;
+  for (const { child } of rooms.missing(snapshot, room)) {
+    const meta = events.meta(snapshot, child as EventNid);
+    if (meta?.place === undefined || meta.depth <= depth || (next !== undefined && meta.depth >= next.depth)) continue;
+    next = { depth: meta.depth, slot: meta.place.slot };
+  }
+  return next?.slot;
 }

@@ -83,6 +83,15 @@ export class Backfill {
     return work;
   }
 
+  /**
+   * Fetches one event, that need not be next to anything known, with some of what precedes it; true: something came. It
+   * stands apart until what lies between is filled in.
+   */
+  async fetchApart(room: Room, eventId: EventId, server: ServerName, signal: AbortSignal): Promise<boolean> {
+    const events = await this.#ask(room, [eventId], leastEvents, server, signal);
+    return events.length > 0 && this.#store(room, events, server, signal, true);
+  }
+
   async #run(room: Room, extremities: readonly Extremity[], limit: number, signal: AbortSignal): Promise<boolean> {
     const ids = extremities.map(({ missing }) => missing);
     const senders = extremities.map(({ sender }) => serverNameOf(sender));
@@ -116,7 +125,13 @@ export class Backfill {
     return storingOrder(reachableFrom(ids, events));
   }
 
-  async #store(room: Room, events: readonly RoomEvent[], server: ServerName, signal: AbortSignal): Promise<boolean> {
+  async #store(
+    room: Room,
+    events: readonly RoomEvent[],
+    server: ServerName,
+    signal: AbortSignal,
+    apart = false,
+  ): Promise<boolean> {
     const { servers, rooms } = this.#parts;
     const order = servers.inTurn(room, [server]);
     const ready = await this.#auth.complete(room, events, order, signal);
@@ -125,7 +140,7 @@ export class Backfill {
       const state = await this.#states.after(room, id, order);
       if (state !== undefined) told.set(id, state);
     }
-    const verdicts = await rooms.input(room.roomId, ready, 'backfilled', { stateAfterMissing: told });
+    const verdicts = await rooms.input(room.roomId, ready, 'backfilled', { stateAfterMissing: told, apart });
     return [...verdicts.values()].some(({ kind }) => kind !== 'dropped');
   }
 

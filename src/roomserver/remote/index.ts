@@ -9,6 +9,7 @@ import { type FetchState, PartialRooms } from '../partial/partial-rooms.ts';
 import type { RoomServer } from '../room-core.ts';
 import { AuthEvents } from './auth-events.ts';
 import { Backfill } from './backfill.ts';
+import { EventsByTime } from './by-time.ts';
 import { RemoteDirectory } from './directory.ts';
 import { Handshakes } from './handshakes.ts';
 import { Intake } from './intake.ts';
@@ -21,6 +22,7 @@ import { ToldStates } from './told-state.ts';
 
 export type { RemoteAlias, RemoteAliases } from './aliases.ts';
 export type { BackfillWish } from './backfill.ts';
+export type { TimeWish } from './by-time.ts';
 export type { RemoteDirectory, RemotePublicRooms } from './directory.ts';
 export type { Handshakes } from './handshakes.ts';
 export { type Hierarchy, type HierarchyRequest, readHierarchy } from './hierarchy.ts';
@@ -43,6 +45,8 @@ export interface RemoteRooms extends Disposable {
   readonly backfill: Backfill['backfill'];
   /** Whether `backfill` has anything to ask for now. */
   readonly hasGap: Backfill['isWorthwhile'];
+  /** Fetches the event that others find nearer to a time than our own; true: it came, look again. */
+  readonly fetchNearer: EventsByTime['fetchNearer'];
 }
 
 export interface RemoteRoomsParts {
@@ -66,6 +70,7 @@ export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
   const states = new ToldStates(parts, singles, auth, stopping.signal);
   const intake = new Intake(parts, new MissingEvents(parts, states), auth);
   const backfill = new Backfill(parts, auth, states);
+  const byTime = new EventsByTime(parts, backfill);
   const fetchState: FetchState = (room, eventId, server, signal) => states.before(room, eventId, server, signal);
   const partial = new PartialRooms({ db, tools: rooms.tools, serverName, fetchState, clock, log });
   rooms.onPartialEnd((room) => partial.ended(room));
@@ -74,6 +79,7 @@ export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
     directory: new RemoteDirectory(federation),
     backfill: (room, wish, signal) => backfill.backfill(room, wish, signal),
     hasGap: (room, wish) => backfill.isWorthwhile(room, wish),
+    fetchNearer: (room, wish, signal) => byTime.fetchNearer(room, wish, signal),
     [Symbol.dispose]: () => stopping.abort(),
   };
 }
