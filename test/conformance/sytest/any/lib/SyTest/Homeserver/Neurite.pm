@@ -56,8 +56,10 @@ sub start
    $self->{output}->diag( "Starting Neurite $self->{hs_index}" );
 
    return $self->_start_process_and_await_connectable(
-      setup => [ env => { %ENV }, stdout => [ open => '>>', "$hs_dir/neurite.log" ], stderr => [ open => '>>', "$hs_dir/neurite.log" ] ],
-      command => [ split( ' ', $self->{command} ), 'run', '--config', $config ],
+      setup => [ env => { %ENV } ],
+      # SyTest takes the output for itself unless a shell sends it elsewhere.
+      command => [ 'sh', '-c', 'log=$1; shift; exec "$@" >> "$log" 2>&1', 'sh', "$hs_dir/neurite.log",
+         split( ' ', $self->{command} ), 'run', '--config', $config ],
       connect_host => $self->{bind_host},
       connect_port => $self->{port},
       name => "neurite-$self->{hs_index}",
