@@ -16,9 +16,11 @@ import { createMedia, type FetchRemote, type Media } from './mediaapi/index.ts';
 import { createPush, type Push, type PushParts } from './push/index.ts';
 import {
   createPerform,
+  createRemoteMemberships,
   createRemoteRooms,
   createRoomCore,
   type Perform,
+  type RemoteMemberships,
   type RemoteRooms,
   type RoomUsers,
   storesMeasures,
@@ -65,6 +67,7 @@ export interface Modules {
   /** Undefined: the operator has set no mail server. */
   readonly mailer: Mailer | undefined;
   readonly perform: Perform;
+  readonly memberships: RemoteMemberships;
   readonly notices: ServerNotices;
   readonly sync: SyncApi;
   readonly adminTasks: AdminTasks;
@@ -127,13 +130,17 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   const push = pushOf({ config, serverName, clock, log, db, bus, rooms, users, mailer });
   lifecycle.use('push', push.delivery);
   metrics.add(push.delivery.measures);
+  const members = roomUsers(users, push);
   const perform = createPerform({
     rooms,
-    users: roomUsers(users, push),
+    users: members,
     serverName,
     defaultVersion: config.rooms.defaultVersion,
     clock,
     aliasRule: (alias, serviceId, making) => services.checkAlias(alias, serviceId, making),
+  });
+  const memberships = createRemoteMemberships({
+    ...{ db, rooms, perform, users: members, federation, remote, serverName, clock, log },
   });
   users.accounts.reserve(noticeSender(config.serverNotices, serverName));
   const notices = new ServerNotices({ ...users, rooms, perform, serverName, config: config.serverNotices });
@@ -173,6 +180,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
       push,
       mailer,
       perform,
+      memberships,
       notices,
       sync,
       appservices,
@@ -246,6 +254,7 @@ function roomUsers(users: UserApi, push: Push): RoomUsers {
     profileOf: (snapshot, user) => users.profiles.ofMember(snapshot, user),
     isNoticeRoom: (snapshot, user, roomId) => noticeRoomOf(snapshot, user) === roomId,
     isGuest: (snapshot, user) => users.accounts.get(snapshot, user)?.kind === 'guest',
+    isActive: (snapshot, user) => users.accounts.get(snapshot, user)?.deactivated === false,
     blocksInvites: (snapshot, user) => users.syncData.blocksInvites(snapshot, user),
     followUpgrade: (tx, user, from, to) => {
       users.accountData.followUpgrade(tx, user, from, to);

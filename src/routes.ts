@@ -68,8 +68,22 @@ import type { UserId } from './matrix/ids.ts';
 import { version } from './util/version.ts';
 
 export function allRoutes(modules: Modules): Route[] {
-  const { config, limiter, db, rooms, remote, perform, media, push, sync, users, appservices, clock, serverName } =
-    modules;
+  const {
+    config,
+    limiter,
+    db,
+    rooms,
+    remote,
+    memberships,
+    perform,
+    media,
+    push,
+    sync,
+    users,
+    appservices,
+    clock,
+    serverName,
+  } = modules;
   const { registry: services, queries } = appservices;
   const { remoteUsers } = modules;
   const ignoredUsers = (snapshot: Snapshot, user: UserId): ReadonlySet<string> =>
@@ -100,12 +114,12 @@ export function allRoutes(modules: Modules): Route[] {
     ...presenceRoutes({ db, rooms, ...users }),
     ...typingRoutes({ db, rooms, ...users }),
     ...receiptRoutes({ db, rooms, ...users }),
-    ...roomCreateRoutes({ db, rooms, perform, queries, ...users }),
-    ...roomUpgradeRoutes({ db, rooms, perform, ...users }),
-    ...roomSendRoutes({ db, rooms, perform, queries }),
+    ...roomCreateRoutes({ db, rooms, perform, memberships, queries, ...users }),
+    ...roomUpgradeRoutes({ db, rooms, perform }),
+    ...roomSendRoutes({ db, rooms, perform, memberships, queries }),
     ...roomStateRoutes({ db, rooms, clock, ignoredUsers, isLocal, partial: modules.remote.partial }),
     ...readingRoutes(modules),
-    ...membershipRoutes({ db, rooms, perform, queries, ...users }),
+    ...membershipRoutes({ db, rooms, perform, memberships, queries, ...users }),
     ...directoryAliasRoutes({ db, rooms, perform, remote, serverName, queries }),
     ...discoveryRoutes(modules),
     ...appserviceRoutes({ db, rooms, appservices }),

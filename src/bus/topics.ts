@@ -3,7 +3,7 @@
  * reads verdict, redaction, membership and last values from its own snapshot. Consumers switch exhaustively, so that a
  * new topic breaks the build until each one decides.
  */
-import type { EventId, RoomId, UserId } from '../matrix/ids.ts';
+import type { EventId, RoomId, ServerName, UserId } from '../matrix/ids.ts';
 
 declare const nid: unique symbol;
 type Nid<B extends string> = number & { readonly [nid]: B };
@@ -24,6 +24,8 @@ export interface RoomEventEntry {
   readonly stateKey: string | null;
   /** The room's current state changed with this event (a row of its history has the same Position). */
   readonly stateChanged: boolean;
+  /** We let this event of another server into the room: all servers there but this one get it from here. */
+  readonly broughtBy?: ServerName;
 }
 
 /**

@@ -4,7 +4,8 @@
  * callback cannot be interrupted. Only `prepare` and `input` may take time.
  */
 import type { EventId, RoomId, ServerName, UserId } from '../matrix/ids.ts';
-import type { RoomEvent } from '../matrix/pdu.ts';
+import type { Pdu, RoomEvent } from '../matrix/pdu.ts';
+import type { RoomVersionRules } from '../matrix/room-versions.ts';
 import type { Position, Snapshot, Tx } from '../storage/index.ts';
 import type {
   ChildEvent,
@@ -49,20 +50,33 @@ export interface RoomWriter {
    * @throws M_FORBIDDEN with the auth rule's reason; M_TOO_LARGE
    */
   send(tx: Tx, room: Room, proto: ProtoEvent, options?: SendOptions): StoredEvent;
+  /**
+   * An event on the room's forward extremities that another server is to complete and sign, authorised against the
+   * current state (S-S API `make_join` and its like). @throws M_FORBIDDEN with the auth rule's reason
+   */
+  template(tx: Tx, room: Room, proto: ProtoEvent): Pdu;
+  /** The same, complete and signed, but not stored: it becomes part of the room by `input`. @throws M_FORBIDDEN, M_TOO_LARGE */
+  build(tx: Tx, room: Room, proto: ProtoEvent): RoomEvent;
+  /** A signed event of ours from a template of another server. @throws M_TOO_LARGE, M_BAD_JSON */
+  complete(template: Pdu, rules: RoomVersionRules): RoomEvent;
+  /** An event with our signature beside those that it has. */
+  sign(event: RoomEvent, rules: RoomVersionRules): RoomEvent;
+  /** The row of a room that is known by its id only, made if need be. `rules`: as another server says. */
+  outsideRoom(tx: Tx, roomId: RoomId, rules: RoomVersionRules): Room;
   /** From now on the user's events come redacted to who was not in the room when they were sent (INVARIANTS 17). */
   eraseSender(tx: Tx, user: UserId): void;
   /** Marks the user's present (left) membership row as forgotten. */
   forget(tx: Tx, room: Room, user: UserId): void;
   /**
-   * Records a membership that is not in a room's state (later: federation). `stripped`: the stripped state that came with
-   * it, as the text of a JSON list.
+   * Records a membership that is not in a room's state: `event` is the member event, checked but not part of any graph;
+   * 0: there is none. `stripped`: the stripped state that came with it, as the text of a JSON list.
    */
   setOutOfBandMembership(
     tx: Tx,
     room: Room,
     user: UserId,
     membership: Membership,
-    event: EventNid,
+    event: RoomEvent | 0,
     stripped?: string,
   ): void;
 }
@@ -96,6 +110,8 @@ export interface InputOptions {
    * (DESIGN §7). A room that is whole and that we are in never becomes partial again: there the event is dropped.
    */
   readonly partialJoin?: PartialJoin;
+  /** The server whose event we let into the room: it must reach all others from here (INVARIANTS 21). */
+  readonly broughtBy?: ServerName;
 }
 
 export interface PartialJoin {
@@ -201,8 +217,8 @@ export interface RoomReader {
   joinedCount(snapshot: Snapshot, room: RoomNid): number;
   invitedCount(snapshot: Snapshot, room: RoomNid): number;
   joinedServers(snapshot: Snapshot, room: RoomNid): ServerName[];
-  /** Whether a user of the server is joined. */
-  isServerJoined(snapshot: Snapshot, room: RoomNid, server: string): boolean;
+  /** Whether a user of a server (default: this one) is joined. */
+  isServerJoined(snapshot: Snapshot, room: RoomNid, server?: string): boolean;
   /** The server's users that the current state has a membership of; walks all members of the room. */
   membersOfServer(snapshot: Snapshot, room: RoomNid, server: string): { user: UserId; membership: Membership }[];
   /** The room was joined without its members, and they are not known yet (DESIGN §7). */
@@ -226,6 +242,8 @@ export interface RoomReader {
   localMembershipsBetween(snapshot: Snapshot, user: UserId, after: Position, upTo: Position): LocalMembership[];
   /** Stripped state kept with an out-of-band or ordinary invite or knock, as client JSON. */
   strippedState(snapshot: Snapshot, membership: LocalMembership): string[];
+  /** The current state events from which stripped state is made, with the member event of one user. */
+  strippedEvents(snapshot: Snapshot, room: RoomNid, user?: UserId): EventNid[];
 
   /** INVARIANTS 17, for events of one room; keeps their order. */
   visibleTo(snapshot: Snapshot, user: UserId, events: readonly StoredEvent[]): StoredEvent[];

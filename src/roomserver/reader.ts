@@ -12,7 +12,7 @@ import { childRows, relatingNids, transactionOf } from './storage/annotations.ts
 import { comparePlaces } from './storage/event-rows.ts';
 import { eventIdFrom, types as knownTypes } from './storage/nids.ts';
 import { type Stores, currentEventNid, openStores, stateEventNid } from './stores.ts';
-import type { EventNid, LocalMembership, StateEntry, StateKeyNid, StoredEvent, TypeNid } from './types.ts';
+import type { EventNid, LocalMembership, RoomNid, StateEntry, StateKeyNid, StoredEvent, TypeNid } from './types.ts';
 import { visibleTo } from './visibility.ts';
 
 /** What of a room's state an invited or knocking user is shown (C-S API §Stripped state). */
@@ -84,7 +84,7 @@ function roomAndEventReader(
     room: (snapshot, roomId) => rooms.byId(snapshot, roomId),
     roomByNid: (snapshot, nid) => rooms.byNid(snapshot, nid),
     allRooms: (snapshot) => rooms.withState(snapshot),
-    event: (snapshot, nid) => events.stored(snapshot, nid),
+    event: (snapshot, nid) => (nid < 0 ? stores.outOfBand.stored(snapshot, nid) : events.stored(snapshot, nid)),
     eventById: (snapshot, eventId) => events.stored(snapshot, events.nidOf(snapshot, eventId)),
     eventId: (snapshot, nid) => events.meta(snapshot, nid)?.eventId,
     pduText: (snapshot, nid, redacted = false) => {
@@ -107,6 +107,7 @@ function roomAndEventReader(
     }),
     isErased: (user) => stores.erased.has(user),
     citedMember: (snapshot, event, user) => {
+      if (event.nid < 0) return 0 as EventNid;
       const key = stores.keys.find(snapshot, user);
       const isOwn = (nid: EventNid): boolean => {
         const meta = events.knownMeta(snapshot, nid);
@@ -114,8 +115,11 @@ function roomAndEventReader(
       };
       return events.authNids(snapshot, event.nid).find(isOwn) ?? (0 as EventNid);
     },
-    membershipOf: (snapshot, nid) => events.membership(snapshot, nid),
+    membershipOf: (snapshot, nid) =>
+      nid < 0 ? stores.outOfBand.membership(snapshot, nid) : events.membership(snapshot, nid),
     roomEvent: (snapshot, nid) => {
+      const outside = nid < 0 ? stores.outOfBand.event(snapshot, nid) : undefined;
+      if (outside !== undefined) return outside.event;
       const { room } = events.knownMeta(snapshot, nid);
       return events.parsed(snapshot, nid, rooms.byNid(snapshot, room).rules);
     },
@@ -210,6 +214,7 @@ function memberReader(
   | 'localMembershipAt'
   | 'localMembershipsBetween'
   | 'strippedState'
+  | 'strippedEvents'
 > {
   const { members, rooms, events } = stores;
   return {
@@ -220,7 +225,7 @@ function memberReader(
     joinedCount: (snapshot, room) => rooms.head(snapshot, room).joined,
     invitedCount: (snapshot, room) => rooms.head(snapshot, room).invited,
     joinedServers: (snapshot, room): ServerName[] => [...members.joinedServers(snapshot, room).keys()],
-    isServerJoined: (snapshot, room, server) => members.isServerJoined(snapshot, room, server),
+    isServerJoined: (snapshot, room, server = stores.serverName) => members.isServerJoined(snapshot, room, server),
     membersOfServer: (snapshot, room, server) => members.membersOfServer(snapshot, room, server),
     isPartial: (snapshot, room) => stores.partial.get(snapshot, room) !== undefined,
     partialServers: (snapshot, room) => stores.partial.servers(snapshot, room),
@@ -234,6 +239,7 @@ function memberReader(
     localMembershipAt: (snapshot, user, room, position) => members.localAt(snapshot, user, room, position),
     localMembershipsBetween: (snapshot, user, after, upTo) => members.localBetween(snapshot, user, after, upTo),
     strippedState: (snapshot, membership) => strippedState(stores, snapshot, membership),
+    strippedEvents: (snapshot, room, user) => strippedEvents(stores, snapshot, room, user),
   };
 }
 
@@ -251,4 +257,10 @@ function strippedState(stores: Stores, snapshot: Snapshot, membership: LocalMemb
   return [...nids]
     .filter((nid) => nid > 0)
     .map((nid) => JSON.stringify(strippedStateFields(stores.events.parsed(snapshot, nid, rules))));
+}
+
+function strippedEvents(stores: Stores, snapshot: Snapshot, room: RoomNid, user: UserId | undefined): EventNid[] {
+  const pairs = strippedTypes.map((type): [string, string] => [type, '']);
+  if (user !== undefined) pairs.push(['m.room.member', user]);
+  return pairs.map(([type, key]) => currentEventNid(stores, snapshot, room, type, key)).filter((nid) => nid > 0);
 }

@@ -7,6 +7,7 @@ import { ErasedSenders } from './storage/erased.ts';
 import { EventStore } from './storage/events.ts';
 import { MemberStore } from './storage/membership.ts';
 import { PartialStore } from './storage/partial.ts';
+import { OutOfBandStore } from './storage/out-of-band.ts';
 import { cacheMeasure, type Measure } from '../util/metrics.ts';
 import { type Names, counterOf, keyNames, typeNames } from './storage/nids.ts';
 import { RoomStore } from './storage/rooms.ts';
@@ -20,6 +21,7 @@ export interface Stores {
   readonly rooms: RoomStore;
   readonly members: MemberStore;
   readonly partial: PartialStore;
+  readonly outOfBand: OutOfBandStore;
   readonly states: StateStore;
   readonly erased: ErasedSenders;
 }
@@ -29,11 +31,13 @@ export function openStores(snapshot: Snapshot, serverName: ServerName, stateCach
   const types = typeNames(snapshot);
   const keys = keyNames(snapshot);
   const rooms = new RoomStore(counterOf(snapshot, 'rooms'));
+  const outOfBand = new OutOfBandStore(rooms);
   return {
     serverName,
     types,
     keys,
     rooms,
+    outOfBand,
     events: new EventStore(counterOf(snapshot, 'events'), types, keys),
     members: new MemberStore(keys, rooms, serverName),
     partial: new PartialStore(keys),

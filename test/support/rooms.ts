@@ -9,6 +9,7 @@ import type { Requester } from '../../src/http/index.ts';
 import type { RoomId, ServerName, UserId } from '../../src/matrix/ids.ts';
 import {
   createPerform,
+  createRemoteMemberships,
   createRemoteRooms,
   createRoomCore,
   type MemberProfile,
@@ -143,6 +144,7 @@ export async function startRoomServer(): Promise<RoomServer> {
     isLocal: (user) => user.endsWith(':localhost'),
     profileOf: (_snapshot, user) => accounts.profiles.get(user) ?? {},
     isGuest: (_snapshot, user) => user === '@guest:localhost',
+    isActive: () => true,
     isNoticeRoom: () => false,
     blocksInvites: (_snapshot, user) => accounts.blocking.has(user),
     followUpgrade: (_tx, user, from, to) => void accounts.upgrades.push({ user, from, to }),
@@ -160,7 +162,23 @@ export async function startRoomServer(): Promise<RoomServer> {
     ...{ federation: fed.fed, db, rooms, serverName, clock },
     log: createLogger({ level: 'silent', format: 'json' }),
   });
-  const parts = { db, rooms, perform, remote, serverName, clock, ignoredUsers, profiles, identity, queries };
+  const memberships = createRemoteMemberships({
+    ...{ db, rooms, perform, users, federation: fed.fed, remote, serverName, clock },
+    log: createLogger({ level: 'silent', format: 'json' }),
+  });
+  const parts = {
+    db,
+    rooms,
+    perform,
+    remote,
+    memberships,
+    serverName,
+    clock,
+    ignoredUsers,
+    profiles,
+    identity,
+    queries,
+  };
   const routes = [
     ...roomCreateRoutes(parts),
     ...roomUpgradeRoutes(parts),

@@ -35,6 +35,7 @@ export async function startServing(config: Partial<Config> = {}): Promise<Servin
     isLocal: (user: string) => user.endsWith(':us.test'),
     profileOf: () => ({}),
     isGuest: () => false,
+    isActive: () => true,
     isNoticeRoom: () => false,
     blocksInvites: () => false,
     followUpgrade: () => undefined,

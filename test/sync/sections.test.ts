@@ -121,12 +121,10 @@ describe('invites and knocks', () => {
     const stripped = JSON.stringify([
       { type: 'm.room.member', state_key: bob, sender: alice, content: { membership: 'invite' } },
     ]);
-    await server.write((tx) =>
-      server.rooms.core.setOutOfBandMembership(tx, room, bob as never, 'invite', 0 as never, stripped),
-    );
+    await server.write((tx) => server.rooms.core.setOutOfBandMembership(tx, room, bob as never, 'invite', 0, stripped));
     const invited = await server.sync(bob, { since });
     expect(keysOf(invited.rooms?.invite?.[room.roomId]?.invite_state)).toEqual([`m.room.member|${bob}`]);
-    await server.write((tx) => server.rooms.core.setOutOfBandMembership(tx, room, bob as never, 'leave', 0 as never));
+    await server.write((tx) => server.rooms.core.setOutOfBandMembership(tx, room, bob as never, 'leave', 0));
     const { rooms } = await server.sync(bob, { since: invited.next_batch });
     expect(rooms?.leave?.[room.roomId]?.timeline.events).toEqual([]);
     expect(server.rooms.read((db) => server.rooms.core.membership(db, room.nid, bob as never))).toBeUndefined();

@@ -6,7 +6,14 @@ import * as v from 'valibot';
 import { matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { isJsonObject, memberOf, type JsonObject } from '../../matrix/json.ts';
-import { contentOf, findRoom, type Perform, type RoomCore, type Sender } from '../../roomserver/index.ts';
+import {
+  contentOf,
+  findRoom,
+  type RemoteMemberships,
+  type Perform,
+  type RoomCore,
+  type Sender,
+} from '../../roomserver/index.ts';
 import type { Database, Snapshot } from '../../storage/index.ts';
 import { canonicalThreepid, type IdentityServers, type Profiles } from '../../userapi/index.ts';
 
@@ -14,6 +21,7 @@ export interface EmailInviteParts {
   readonly db: Database;
   readonly rooms: RoomCore;
   readonly perform: Perform;
+  readonly memberships: RemoteMemberships;
   readonly identity: IdentityServers;
   readonly profiles: Profiles;
 }
@@ -40,16 +48,14 @@ export async function inviteByThreepid(
   invite: Invite3pid,
   reason?: string,
 ): Promise<void> {
-  const { db, rooms, perform } = parts;
+  const { db, rooms, perform, memberships } = parts;
   // Who may not invite learns of no user and sends no mail.
   db.read((snapshot) => {
     perform.memberships.demandRightToInvite(snapshot, findRoom(snapshot, rooms, roomId), sender.userId);
   });
   const target = await lookUp(parts, invite);
   if (target === undefined) return storeInvite(parts, roomId, sender, invite);
-  await db.write((tx) => {
-    perform.memberships.invite(tx, { room: findRoom(tx, rooms, roomId), sender: sender.userId, target, reason });
-  });
+  await memberships.invite({ roomId, sender: sender.userId, target, reason });
 }
 
 /** Leaves the invite with the identity server and its proof in the room. */

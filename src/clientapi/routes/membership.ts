@@ -5,8 +5,7 @@ import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseRoomId, parseUserId, type UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
-import { findRoom, type Room, type ThirdPartySigned } from '../../roomserver/index.ts';
-import type { Snapshot } from '../../storage/index.ts';
+import { findRoom, type ThirdPartySigned } from '../../roomserver/index.ts';
 import { invite3pid, inviteByThreepid, type EmailInviteParts } from './email-invites.ts';
 import { readBody } from './body.ts';
 import { jsonObject, optionalText, senderOf } from './room-sender.ts';
@@ -32,17 +31,9 @@ export const membershipRoutes = (parts: MembershipRouteParts): Route[] => [
   joinedRoomsRoute(parts),
 ];
 
-/** The room of an id or alias. @throws M_INVALID_PARAM when it is neither; M_NOT_FOUND when it is not known */
-function resolveRoom(snapshot: Snapshot, { rooms, perform }: MembershipRouteParts, idOrAlias: string): Room {
-  if (idOrAlias.startsWith('#')) {
-    const nid = perform.aliases.roomOf(snapshot, idOrAlias);
-    if (nid === undefined) throw matrixError.notFound('There is no such room alias');
-    return rooms.roomByNid(snapshot, nid);
-  }
-  if (parseRoomId(idOrAlias) === undefined) throw matrixError.invalidParam('Neither a room id nor a room alias');
-  const room = rooms.room(snapshot, idOrAlias);
-  if (room === undefined) throw matrixError.notFound('There is no such room');
-  return room;
+/** Servers that the client names to join or knock by: `via`, and as older clients call it. */
+function viaOf(query: Readonly<Record<string, string | readonly string[]>>): string[] {
+  return [query.via ?? [], query.server_name ?? [], query['org.matrix.msc4156.via'] ?? []].flat();
 }
 
 function parseTarget(text: string): UserId {
@@ -64,7 +55,7 @@ function parseSigned(signed: JsonObject | undefined, user: UserId): ThirdPartySi
 }
 
 function joinRoutes(parts: MembershipRouteParts): Route[] {
-  const { db, perform } = parts;
+  const { memberships, queries } = parts;
   const byId = { path: `${base}/join`, auth: 'guest' } as const;
   // Guests come here with room ids, as to the other path; aliases are not for them.
   const byAlias = { path: `${root}/join/:roomId`, auth: 'guest' } as const;
@@ -76,25 +67,22 @@ function joinRoutes(parts: MembershipRouteParts): Route[] {
       rate: 'join',
       refuseSuspended: true,
       body: joinBody,
-      handle: async ({ requester: { userId: user, isGuest }, params, body }) => {
+      handle: async ({ requester: { userId: user, isGuest }, params, query, body }) => {
         const isAlias = params.roomId.startsWith('#');
         if (isAlias && path === byId.path) throw matrixError.invalidParam('Not a room id');
         if (isAlias && isGuest) throw matrixError.guestAccessForbidden();
         const { reason, third_party_signed: signed, ...rest } = body;
         const thirdPartySigned = parseSigned(signed, user);
         const content = Object.keys(rest).length > 0 ? (rest as JsonObject) : undefined;
-        await parts.queries.alias(params.roomId);
-        return db.write((tx) => {
-          const room = resolveRoom(tx, parts, params.roomId);
-          perform.joining.join(tx, { room, user, isGuest, reason: reason ?? undefined, content, thirdPartySigned });
-          return { room_id: room.roomId };
-        });
+        await queries.alias(params.roomId);
+        const about = { room: params.roomId, via: viaOf(query), reason: reason ?? undefined, content };
+        return { room_id: await memberships.join({ ...about, user, isGuest, thirdPartySigned }) };
       },
     }),
   );
 }
 
-const knockRoute = (parts: MembershipRouteParts): Route =>
+const knockRoute = ({ memberships, queries }: MembershipRouteParts): Route =>
   route({
     method: 'POST',
     path: `${root}/knock/:roomIdOrAlias`,
@@ -102,13 +90,11 @@ const knockRoute = (parts: MembershipRouteParts): Route =>
     rate: 'join',
     refuseSuspended: true,
     body: reasonBody,
-    handle: async ({ requester, params, body }) => {
-      await parts.queries.alias(params.roomIdOrAlias);
-      return parts.db.write((tx) => {
-        const room = resolveRoom(tx, parts, params.roomIdOrAlias);
-        parts.perform.memberships.knock(tx, { room, sender: requester.userId, reason: body.reason ?? undefined });
-        return { room_id: room.roomId };
-      });
+    handle: async ({ requester, params, query, body }) => {
+      const room = params.roomIdOrAlias;
+      await queries.alias(room);
+      const reason = body.reason ?? undefined;
+      return { room_id: await memberships.knock({ room, via: viaOf(query), user: requester.userId, reason }) };
     },
   });
 
@@ -121,7 +107,7 @@ const inviteRoute = (parts: MembershipRouteParts): Route =>
     refuseSuspended: true,
     body: jsonObject,
     handle: async ({ requester, params, body }) => {
-      const { db, rooms, perform, queries } = parts;
+      const { memberships, queries } = parts;
       if (body.user_id === undefined && (body.medium !== undefined || body.address !== undefined)) {
         const { reason } = readBody(reasonBody, body);
         const invite = readBody(invite3pid, body);
@@ -131,10 +117,8 @@ const inviteRoute = (parts: MembershipRouteParts): Route =>
       const { user_id: user, reason } = readBody(inviteBody, body);
       const target = parseTarget(user);
       await queries.invited([target]);
-      await db.write((tx) => {
-        const room = findRoom(tx, rooms, params.roomId);
-        perform.memberships.invite(tx, { room, sender: requester.userId, target, reason: reason ?? undefined });
-      });
+      const { roomId } = params;
+      await memberships.invite({ roomId, sender: requester.userId, target, reason: reason ?? undefined });
       return {};
     },
   });
@@ -147,10 +131,8 @@ const leaveRoutes = (parts: MembershipRouteParts): Route[] => [
     rate: 'write',
     body: reasonBody,
     handle: async ({ requester, params, body }) => {
-      await parts.db.write((tx) => {
-        const room = resolveRoom(tx, parts, params.roomId);
-        parts.perform.memberships.leave(tx, { room, sender: requester.userId, reason: body.reason ?? undefined });
-      });
+      const { memberships } = parts;
+      await memberships.leave({ room: params.roomId, user: requester.userId, reason: body.reason ?? undefined });
       return {};
     },
   }),
@@ -161,9 +143,13 @@ const leaveRoutes = (parts: MembershipRouteParts): Route[] => [
     rate: 'write',
     body: v.object({}),
     handle: async ({ requester, params }) => {
-      await parts.db.write((tx) =>
-        parts.perform.memberships.forget(tx, resolveRoom(tx, parts, params.roomId), requester.userId),
-      );
+      const { db, rooms, perform } = parts;
+      if (parseRoomId(params.roomId) === undefined) throw matrixError.invalidParam('Not a room id');
+      await db.write((tx) => {
+        const room = rooms.room(tx, params.roomId);
+        if (room === undefined) throw matrixError.notFound('There is no such room');
+        perform.memberships.forget(tx, room, requester.userId);
+      });
       return {};
     },
   }),

@@ -3,6 +3,7 @@ import * as v from 'valibot';
 import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
+import { parseUserId } from '../../matrix/ids.ts';
 import { invite3pid, lookUp, storeInvite, type EmailInviteParts } from './email-invites.ts';
 import { jsonObject, senderOf } from './room-sender.ts';
 
@@ -38,13 +39,16 @@ export function roomCreateRoutes(parts: RoomCreateRouteParts): Route[] {
       refuseSuspended: true,
       body: createBody,
       handle: async ({ requester, body: { invite_3pid: invites = [], ...body } }) => {
-        const { db, perform, queries } = parts;
+        const { db, perform, memberships, queries } = parts;
         const sender = senderOf(requester);
         const found = await Promise.all(invites.map((invite) => lookUp(parts, invite)));
         const known = found.filter((user) => user !== undefined);
         const invite = known.length === 0 ? body.invite : [...(body.invite ?? []), ...known];
         await queries.invited(invite ?? []);
         const room = await db.write((tx) => perform.creation.create(tx, { ...body, invite }, sender));
+        const strangers = (invite ?? []).flatMap((user) => parseUserId(user) ?? []);
+        const { roomId } = room;
+        await memberships.inviteStrangers(strangers, { roomId, sender: sender.userId, isDirect: body.is_direct });
         // The identity server wants to know the room.
         for (const [index, stranger] of invites.entries()) {
           if (found[index] === undefined) await storeInvite(parts, room.roomId, sender, stranger);
@@ -60,7 +64,11 @@ const upgradeBody = v.object({
   additional_creators: v.optional(v.array(v.string())),
 });
 
-export function roomUpgradeRoutes({ db, rooms, perform }: Omit<RoomCreateRouteParts, 'queries'>): Route[] {
+export function roomUpgradeRoutes({
+  db,
+  rooms,
+  perform,
+}: Pick<RoomCreateRouteParts, 'db' | 'rooms' | 'perform'>): Route[] {
   return [
     route({
       method: 'POST',

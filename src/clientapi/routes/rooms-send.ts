@@ -1,15 +1,18 @@
 /** Sending events (C-S API v1.19 §Sending events to a room, §Redactions). */
 import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type RequestContext, type Route } from '../../http/index.ts';
-import { findRoom, type Perform, type RoomCore } from '../../roomserver/index.ts';
+import { findRoom, type RemoteMemberships, type Perform, type RoomCore } from '../../roomserver/index.ts';
 import type { Database } from '../../storage/index.ts';
-import type { JsonObject } from '../../matrix/json.ts';
+import { matrixError } from '../../matrix/errors.ts';
+import { parseUserId, serverNameOf } from '../../matrix/ids.ts';
+import { asString, type JsonObject } from '../../matrix/json.ts';
 import { jsonObject, refuseDelay, senderOf } from './room-sender.ts';
 
 export interface RoomSendRouteParts {
   readonly db: Database;
   readonly rooms: RoomCore;
   readonly perform: Perform;
+  readonly memberships: RemoteMemberships;
   /** Application services, which may know users that are not known here. */
   readonly queries: UnknownNames;
 }
@@ -51,7 +54,7 @@ const sendRoutes = ({ db, rooms, perform }: RoomSendRouteParts): Route[] => {
   ];
 };
 
-const stateRoute = ({ db, rooms, perform, queries }: RoomSendRouteParts): Route =>
+const stateRoute = ({ db, rooms, perform, memberships, queries }: RoomSendRouteParts): Route =>
   route({
     method: 'PUT',
     path: `${base}/state/:eventType/:stateKey`,
@@ -65,7 +68,17 @@ const stateRoute = ({ db, rooms, perform, queries }: RoomSendRouteParts): Route 
       refuseDelay(query);
       const sender = senderOf(requester, undefined, query);
       const wish = { type: params.eventType, stateKey: params.stateKey, content: body };
-      if (wish.type === 'm.room.member' && body.membership === 'invite') await queries.invited([wish.stateKey]);
+      if (wish.type === 'm.room.member' && body.membership === 'invite') {
+        await queries.invited([wish.stateKey]);
+        const target = parseUserId(wish.stateKey);
+        // Users of other servers are invited with the help of their servers.
+        if (target !== undefined && serverNameOf(target) !== serverNameOf(sender.userId)) {
+          if (sender.isSuspended) throw matrixError.userSuspended();
+          const reason = asString(body.reason);
+          const invite = { roomId: params.roomId, sender: sender.userId, target, reason, content: body };
+          return { event_id: await memberships.invite(invite) };
+        }
+      }
       return db.write((tx) => {
         const room = findRoom(tx, rooms, params.roomId);
         return { event_id: perform.sending.state(tx, room, wish, sender).eventId };

@@ -23,6 +23,7 @@ export const announce: Phase = (tx, job, { stores, append }) => {
           sender: event.sender,
           stateKey: event.stateKey ?? null,
           stateChanged: job.stateChanged,
+          ...(job.broughtBy === undefined ? {} : { broughtBy: job.broughtBy }),
         },
         position,
       );

@@ -73,7 +73,7 @@ export function updateExtremities(stores: Stores, tx: Tx, room: RoomNid, nid: Ev
 export const moveExtremities: Phase = (tx, job, { stores }) => {
   const room = job.room.nid;
   if (job.kind === 'outlier') return undefined;
-  if (job.replacesRoom) {
+  if (job.replacesRoom && job.failure === undefined) {
     stores.rooms.setBegins(tx, room, positionOf(tx, job));
     for (const extremity of stores.rooms.extremities(tx, room)) stores.rooms.removeExtremity(tx, room, extremity);
   }

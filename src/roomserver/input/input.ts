@@ -115,34 +115,36 @@ function receive(tools: PipelineTools, tx: Tx, batch: Batch, event: RoomEvent): 
   if (event.roomId !== batch.roomId) return { kind: 'dropped', reason: 'the event belongs to another room' };
   const known = rooms.byId(tx, batch.roomId);
   const isCreate = event.type === 'm.room.create' && event.stateKey === '';
-  if (
-    known !== undefined &&
-    isCreate &&
-    rooms.head(tx, known.nid).create_event !== tools.stores.events.nidOf(tx, event.eventId)
-  ) {
-    return { kind: 'dropped', reason: 'the room has another create event' };
-  }
-  const room = known ?? (isCreate ? roomOfCreate(tools, tx, event) : undefined);
+  const head = known === undefined ? undefined : rooms.head(tx, known.nid);
+  const begun = head?.create_event ?? 0;
+  const isNew = begun === 0 || begun !== tools.stores.events.nidOf(tx, event.eventId);
+  // What is known of a room that we have never been in may be a lie: who lets us in tells anew.
+  const isUnsure = head === undefined || head.snapshot === 0;
+  if (isCreate && isNew && !isUnsure) return { kind: 'dropped', reason: 'the room has another create event' };
+  const room = isCreate && isUnsure ? roomOfCreate(tools, tx, event, known) : known;
   if (room === undefined) return unknownRoom;
-  const job = jobOf(batch, room, event);
+  const job = jobOf(batch, room, event, isInRoom(tools, tx, room));
   const { partial } = tools.stores;
   if (job.partial && isWhole(tools, tx, room)) return { kind: 'dropped', reason: 'the state of the room is whole' };
   const verdict = runReceived(tx, job, tools);
-  const begun = batch.options.partialJoin;
-  if (job.partial && begun !== undefined && verdict.kind === 'accepted') {
+  const partialJoin = batch.options.partialJoin;
+  if (job.partial && partialJoin !== undefined && verdict.kind === 'accepted') {
     const position = positionOf(tx, job);
-    const row = { room: room.nid, joinEvent: job.nid, position, joinedVia: begun.via, since: tools.now() };
-    partial.begin(tx, row, begun.servers);
+    const row = { room: room.nid, joinEvent: job.nid, position, joinedVia: partialJoin.via, since: tools.now() };
+    partial.begin(tx, row, partialJoin.servers);
   }
-  if (known === undefined) rooms.setCreateEvent(tx, room.nid, job.nid);
+  if (isCreate && isNew && verdict.kind !== 'dropped') rooms.setCreateEvent(tx, room.nid, verdict.nid);
   return verdict;
 }
 
-/** We are in the room, and know all of its state. */
-const isWhole = ({ stores }: PipelineTools, tx: Tx, room: Room): boolean =>
-  stores.partial.get(tx, room.nid) === undefined && stores.members.joinedLocalUsers(tx, room.nid).length > 0;
+const isInRoom = ({ stores }: PipelineTools, tx: Tx, room: Room): boolean =>
+  stores.members.isServerJoined(tx, room.nid, stores.serverName);
 
-const jobOf = ({ kind, options, slots, toldAfter }: Batch, room: Room, event: RoomEvent): Job =>
+/** We are in the room, and know all of its state. */
+const isWhole = (tools: PipelineTools, tx: Tx, room: Room): boolean =>
+  tools.stores.partial.get(tx, room.nid) === undefined && isInRoom(tools, tx, room);
+
+const jobOf = ({ kind, options, slots, toldAfter }: Batch, room: Room, event: RoomEvent, isInRoom: boolean): Job =>
   newJob({
     event,
     room,
@@ -151,28 +153,33 @@ const jobOf = ({ kind, options, slots, toldAfter }: Batch, room: Room, event: Ro
     toldState: options.stateBefore?.get(event.eventId),
     toldAfter,
     notRecommended: options.notRecommended?.get(event.eventId),
-    replacesRoom: options.replacesRoom === event.eventId,
+    // "In the room" is decided in the commit (INVARIANTS 13).
+    replacesRoom: options.replacesRoom === event.eventId && !isInRoom,
     partial: options.partialJoin?.event === event.eventId,
+    broughtBy: options.broughtBy,
     slot: slots?.get(event.eventId),
   });
 
-/** The row of a room that begins with this create event; undefined when the event is no good. */
-function roomOfCreate(tools: PipelineTools, tx: Tx, create: RoomEvent): Room | undefined {
+/** The row of a room that begins with this create event, corrected if need be; undefined when the event is no good. */
+function roomOfCreate(tools: PipelineTools, tx: Tx, create: RoomEvent, known: Room | undefined): Room | undefined {
   const version = roomVersionOfCreate(create.content);
   const rules = version === undefined ? undefined : rulesOfVersion(version);
   if (rules === undefined || !authorise(create, { get: () => undefined }, rules).allowed) return undefined;
-  return insertRoom(tools, tx, create, rules);
+  if (known === undefined) return insertRoom(tools, tx, create, rules);
+  const corrected: Room = { ...known, rules, ...foundersOf(create, rules) };
+  tools.stores.rooms.correct(tx, corrected);
+  return corrected;
 }
 
 /** Makes the row of a room from its create event, whose own row follows. */
 export function insertRoom({ stores }: PipelineTools, tx: Tx, create: RoomEvent, rules: RoomVersionRules): Room {
-  return stores.rooms.insert(tx, {
-    roomId: create.roomId,
-    rules,
-    creators: [...new Set([create.sender, ...([...creatorsOf(create, rules)] as UserId[])])],
-    federate: memberOf(create.content, 'm.federate') !== false,
-  });
+  return stores.rooms.insert(tx, { roomId: create.roomId, rules, ...foundersOf(create, rules) });
 }
+
+const foundersOf = (create: RoomEvent, rules: RoomVersionRules): Pick<Room, 'creators' | 'federate'> => ({
+  creators: [...new Set([create.sender, ...([...creatorsOf(create, rules)] as UserId[])])],
+  federate: memberOf(create.content, 'm.federate') !== false,
+});
 
 /**
  * Resolves what a deferred event needs. When that includes the state after the event itself, the event is stored ahead as
@@ -204,7 +211,7 @@ function storeAhead(
   event: RoomEvent,
 ): { before: SnapshotNid; after: SnapshotNid } {
   const { states, types, keys } = tools.stores;
-  const job = jobOf(batch, room, event);
+  const job = jobOf(batch, room, event, isInRoom(tools, tx, room));
   for (const phase of [endKnown, findEdges, findStateBefore]) phase(tx, job, tools);
   const { before } = job;
   if (event.stateKey === undefined) return { before, after: before };

@@ -2,7 +2,7 @@
  * One event on its way through the pipeline: what the phases have found out about it. A phase reads what earlier ones
  * set, sets its own part, and may end the way with a verdict.
  */
-import type { EventId } from '../../matrix/ids.ts';
+import type { EventId, ServerName } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import type { StoredEntry } from '../../bus/index.ts';
 import type { Position, Tx } from '../../storage/index.ts';
@@ -39,6 +39,8 @@ export interface Job {
   readonly coversAll: boolean;
   /** The event and its state replace what we knew of the room (INVARIANTS 13). */
   readonly replacesRoom: boolean;
+  /** The server that the event came in by, when we let it into the room. */
+  readonly broughtBy: ServerName | undefined;
   /** Slot that a back-filled event gets, when a child of it has one. */
   readonly slot: Position | undefined;
 
@@ -76,7 +78,15 @@ export const newJob = (
     Partial<
       Pick<
         Job,
-        'mayDefer' | 'toldState' | 'toldAfter' | 'notRecommended' | 'replacesRoom' | 'coversAll' | 'slot' | 'partial'
+        | 'mayDefer'
+        | 'toldState'
+        | 'toldAfter'
+        | 'notRecommended'
+        | 'replacesRoom'
+        | 'coversAll'
+        | 'slot'
+        | 'partial'
+        | 'broughtBy'
       >
     >,
 ): Job => ({
@@ -88,6 +98,7 @@ export const newJob = (
   coversAll: false,
   slot: undefined,
   partial: false,
+  broughtBy: undefined,
   ...given,
   known: undefined,
   auth: [],

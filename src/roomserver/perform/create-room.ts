@@ -73,7 +73,7 @@ export class RoomCreation {
   }
 
   /**
-   * Makes a room with everything that the request asks for.
+   * Makes a room with everything that the request asks for, but for the invites of users of other servers.
    * @throws M_ROOM_IN_USE, M_UNSUPPORTED_ROOM_VERSION, M_INVALID_ROOM_STATE, M_INVALID_PARAM, M_INVITE_BLOCKED,
    *   M_USER_SUSPENDED
    */
@@ -92,7 +92,8 @@ export class RoomCreation {
       if (!(error instanceof MatrixError) || error.errcode !== 'M_FORBIDDEN') throw error;
       throw matrixError.invalidRoomState(`The room cannot be set up like this: ${error.message}`);
     }
-    for (const target of plan.invitees) {
+    // Users of other servers are invited once the room is there: that takes their servers.
+    for (const target of plan.invitees.filter((user) => this.#parts.users.isLocal(user))) {
       memberships.invite(tx, { room, sender: sender.userId, target, isDirect: body.is_direct });
     }
     if (body.visibility === 'public') aliases.setPublished(tx, room, true);

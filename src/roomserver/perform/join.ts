@@ -8,7 +8,7 @@ import type { UserId } from '../../matrix/ids.ts';
 import { type JsonObject, asString, memberOf } from '../../matrix/json.ts';
 import type { Tx } from '../../storage/index.ts';
 import type { RoomCore } from '../core.ts';
-import { isRestricted, joinRuleIn, meetsJoinCondition } from '../query/join-conditions.ts';
+import { hasUnknownCondition, isRestricted, joinRuleIn, meetsJoinCondition } from '../query/join-conditions.ts';
 import { currentContent, currentLevels } from '../query/room-auth.ts';
 import type { Room } from '../types.ts';
 import { refuseBlocked } from './blocked-rooms.ts';
@@ -54,10 +54,10 @@ export class Joining {
       this.redeem(tx, join, join.thirdPartySigned);
     }
     const content = memberContent(tx, this.#users, { membership: 'join', target: user, reason, content: join.content });
-    const authoriser = this.#authoriser(tx, room, user);
+    const authoriser = this.authoriser(tx, room, user);
     if (authoriser !== undefined) content.join_authorised_via_users_server = authoriser;
     this.#rooms.send(tx, room, { type: 'm.room.member', stateKey: user, sender: user, content });
-    if (before !== 'join') this.#followUpgrade(tx, room, user);
+    if (before !== 'join') this.followUpgrade(tx, room, user);
   }
 
   /** "Servers MUST only allow guest users to join rooms if the m.room.guest_access state event … has the value can_join." */
@@ -67,14 +67,18 @@ export class Joining {
 
   /**
    * The user whose right to invite lets a stranger into a restricted room; undefined where nobody is needed.
-   * @throws M_FORBIDDEN when no condition is met; M_UNABLE_TO_GRANT_JOIN when no local user may invite
+   * @throws M_FORBIDDEN when no condition is met; M_UNABLE_TO_AUTHORISE_JOIN for users of other servers when that is not
+   *   known here; M_UNABLE_TO_GRANT_JOIN when no local user may invite
    */
-  #authoriser(tx: Tx, room: Room, user: UserId): UserId | undefined {
+  authoriser(tx: Tx, room: Room, user: UserId): UserId | undefined {
     if (!isRestricted(joinRuleIn(tx, this.#rooms, room), room)) return undefined;
     const membership = this.#rooms.membership(tx, room.nid, user)?.membership;
     // "If the user has an invite to the room then the restrictions will not affect them." A ban is for the auth rules.
     if (membership === 'invite' || membership === 'join' || membership === 'ban') return undefined;
     if (!meetsJoinCondition(tx, this.#rooms, room, user)) {
+      // "This can happen if the server does not know about any of the rooms listed as conditions."
+      if (!this.#users.isLocal(user) && hasUnknownCondition(tx, this.#rooms, room))
+        throw matrixError.unableToAuthoriseJoin();
       throw matrixError.forbidden('You are neither invited nor in one of the rooms whose members may join');
     }
     const authoriser = this.#inviter(tx, room, currentLevels(tx, this.#rooms, room));
@@ -123,7 +127,7 @@ export class Joining {
   }
 
   /** "When a user joins the new room, the server should automatically transfer … personalized settings." */
-  #followUpgrade(tx: Tx, room: Room, user: UserId): void {
+  followUpgrade(tx: Tx, room: Room, user: UserId): void {
     const create = currentContent(tx, this.#rooms, room, 'm.room.create');
     const old = this.#rooms.room(tx, asString(memberOf(memberOf(create, 'predecessor'), 'room_id')) ?? '');
     if (old === undefined) return;

@@ -7,7 +7,7 @@ import { levelFor, powerLevelOf } from '../../matrix/auth-power-levels.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { type JsonObject, asString } from '../../matrix/json.ts';
-import type { Snapshot, Tx } from '../../storage/index.ts';
+import { asPosition, type Snapshot, type Tx } from '../../storage/index.ts';
 import type { RoomCore } from '../core.ts';
 import { currentLevels } from '../query/room-auth.ts';
 import type { Membership, Room, StoredEvent } from '../types.ts';
@@ -15,6 +15,8 @@ import { refuseBlocked } from './blocked-rooms.ts';
 import type { Joining } from './join.ts';
 import { memberContent } from './member-content.ts';
 import type { RoomUsers } from './users.ts';
+
+const newest = asPosition(Number.MAX_SAFE_INTEGER);
 
 export interface MembershipChange {
   readonly room: Room;
@@ -49,7 +51,9 @@ export class Memberships {
       this.demandRightToInvite(tx, room, sender);
       return;
     }
-    if (!this.#users.isLocal(target)) throw matrixError.forbidden('Users of other servers cannot be invited');
+    // Those are asked to sign first (`remote/invite-user.ts`).
+    if (!this.#users.isLocal(target))
+      throw matrixError.forbidden('Users of other servers are invited by their servers');
     const content = isDirect === true ? { ...change.content, is_direct: true } : change.content;
     this.#send(tx, { ...change, content }, 'invite');
     // Judged after the room's own rules, so that only who may invite learns of it; the unit fails with it.
@@ -110,7 +114,7 @@ export class Memberships {
 
   /** Forgets a room that the user has left. @throws M_UNKNOWN while he is in it; M_NOT_FOUND when he never was */
   forget(tx: Tx, room: Room, user: UserId): void {
-    const membership = this.#membershipOf(tx, room, user);
+    const membership = this.#rooms.localMembershipAt(tx, user, room.nid, newest)?.membership;
     if (membership === undefined) throw matrixError.notFound('You have never been in this room');
     if (membership !== 'leave' && membership !== 'ban') {
       throw new MatrixError(400, 'M_UNKNOWN', 'You have not left this room');

@@ -47,6 +47,7 @@ const ofRoom = [
   'room_partial_servers',
   'room_partial_results',
   'room_whole',
+  'room_out_of_band_events',
 ].map((table) => sql<[room: number]>(`DELETE FROM ${table} WHERE room = ?`));
 const emptyRoom = sql<[room: number]>(
   'UPDATE room_rooms SET snapshot = 0, create_event = 0, joined = 0, invited = 0, begins = 0, last_position = 0 WHERE nid = ?',

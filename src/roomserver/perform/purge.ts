@@ -114,5 +114,5 @@ function closeRoom(tx: Tx, { rooms, bus }: PurgeParts, room: Room, tell: readonl
   emptyRoomRows(tx, room.nid);
   bus.append(tx, { topic: 'room.state', room: room.nid, roomId: room.roomId });
   // A leave without an event: whoever was away learns of it, though nothing of the room is left.
-  for (const user of told) rooms.setOutOfBandMembership(tx, room, user, 'leave', 0 as EventNid);
+  for (const user of told) rooms.setOutOfBandMembership(tx, room, user, 'leave', 0);
 }

@@ -13,6 +13,8 @@ export interface RoomUsers {
   isLocal(user: UserId): boolean;
   profileOf(snapshot: Snapshot, user: UserId): MemberProfile;
   isGuest(snapshot: Snapshot, user: UserId): boolean;
+  /** An account of this server that has not been closed. */
+  isActive(snapshot: Snapshot, user: UserId): boolean;
   /** The user's `m.invite_permission_config` blocks invites. */
   blocksInvites(snapshot: Snapshot, user: UserId): boolean;
   /** The room is the one in which this server speaks to the user (C-S API §Server Notices). */

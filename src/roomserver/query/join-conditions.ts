@@ -31,11 +31,19 @@ export function allowedRooms(snapshot: Snapshot, rooms: RoomReader, room: Room):
   });
 }
 
-/** Whether the user is joined to one of the rooms that the join rules name. */
+/** Whether the user is joined to one of the rooms that the join rules name, as far as this server knows. */
 export const meetsJoinCondition = (snapshot: Snapshot, rooms: RoomReader, room: Room, user: UserId): boolean =>
   allowedRooms(snapshot, rooms, room).some((roomId) => {
     const other = rooms.room(snapshot, roomId);
-    return other !== undefined && rooms.membership(snapshot, other.nid, user)?.membership === 'join';
+    if (other === undefined || !rooms.isServerJoined(snapshot, other.nid)) return false;
+    return rooms.membership(snapshot, other.nid, user)?.membership === 'join';
+  });
+
+/** Whether the join rules name a room of which this server cannot say who is in it. */
+export const hasUnknownCondition = (snapshot: Snapshot, rooms: RoomReader, room: Room): boolean =>
+  allowedRooms(snapshot, rooms, room).some((roomId) => {
+    const other = rooms.room(snapshot, roomId);
+    return other === undefined || !rooms.isServerJoined(snapshot, other.nid);
   });
 
 /**

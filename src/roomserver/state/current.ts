@@ -2,7 +2,7 @@
  * The current state of a room: moved from one snapshot to another together with all that hangs on it (expanded rows,
  * members, counts, local membership history, the room's state history), in one transaction (INVARIANTS 8).
  */
-import type { Position, Tx } from '../../storage/index.ts';
+import type { Position, Snapshot, Tx } from '../../storage/index.ts';
 import { type MemberChange, type Transition } from '../storage/membership.ts';
 import { types } from '../storage/nids.ts';
 import type { Stores } from '../stores.ts';
@@ -26,5 +26,11 @@ export function moveCurrentState(
     members.push({ user: change.key as StateKeyNid, membership, event });
   }
   stores.rooms.setSnapshot(tx, room, next, position);
-  return stores.members.apply(tx, room, members, position);
+  return stores.members.apply(tx, room, members, position, isTold(stores, tx));
 }
+
+/** Whether an event of the room is the one that reached us out of band before: its user knows it already. */
+export const isTold =
+  ({ events, outOfBand }: Stores, snapshot: Snapshot) =>
+  (outside: EventNid, event: EventNid): boolean =>
+    outside < 0 && outOfBand.event(snapshot, outside)?.event.eventId === events.knownMeta(snapshot, event).eventId;

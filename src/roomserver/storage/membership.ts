@@ -131,8 +131,18 @@ export class MemberStore {
     return user.endsWith(this.#serverName) && serverNameOf(user as UserId) === this.#serverName;
   }
 
-  /** Brings members, counts and local histories to a change of the current state; returns local users' transitions. */
-  apply(tx: Tx, room: RoomNid, changes: readonly MemberChange[], position: Position): Transition[] {
+  /**
+   * Brings members, counts and local histories to a change of the current state; returns local users' transitions.
+   *
+   * @param isTold whether a member event is the one that an out-of-band row has told of
+   */
+  apply(
+    tx: Tx,
+    room: RoomNid,
+    changes: readonly MemberChange[],
+    position: Position,
+    isTold: (outOfBand: EventNid, event: EventNid) => boolean,
+  ): Transition[] {
     const transitions: Transition[] = [];
     let joined = 0;
     let invited = 0;
@@ -147,7 +157,7 @@ export class MemberStore {
       invited += Number(change.membership === invite) - Number(before === invite);
       if (joins !== 0) this.#countServer(tx, room, userId, joins);
       if (!local) continue;
-      const transition = this.#transit(tx, room, change, position);
+      const transition = this.#transit(tx, room, change, position, isTold);
       if (transition !== undefined) transitions.push({ user: userId, membership: transition });
     }
     this.#rooms.addCounts(tx, room, joined, invited);
@@ -160,7 +170,13 @@ export class MemberStore {
     if (change < 0) tx.run(deleteServer, room, server);
   }
 
-  #transit(tx: Tx, room: RoomNid, change: MemberChange, position: Position): Membership | undefined {
+  #transit(
+    tx: Tx,
+    room: RoomNid,
+    change: MemberChange,
+    position: Position,
+    isTold: (outOfBand: EventNid, event: EventNid) => boolean,
+  ): Membership | undefined {
     const last = tx.get(selectLocalAt, change.user, room, Number.MAX_SAFE_INTEGER);
     // A member entry that vanishes counts as left (INVARIANTS 8).
     const membership = change.membership === 0 ? leave : change.membership;
@@ -170,6 +186,7 @@ export class MemberStore {
       const asksAnew = membershipOfCode(membership) === 'invite' || membershipOfCode(membership) === 'knock';
       if (!asksAnew || last.event === change.event) return undefined;
     }
+    if (last?.out_of_band === 1 && change.event > 0 && isTold(last.event as EventNid, change.event)) return undefined;
     tx.run(insertLocal, change.user, position, room, membership, change.event, 0);
     return membershipOfCode(membership);
   }

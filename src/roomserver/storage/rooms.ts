@@ -15,6 +15,7 @@ interface RoomRow {
   readonly version: string;
   readonly creators: string;
   readonly federate: number;
+  readonly create_event: number;
 }
 
 /** What changes about a room. */
@@ -28,7 +29,7 @@ export interface RoomHead {
   readonly begins: Position;
 }
 
-const roomColumns = 'nid, room_id, version, creators, federate';
+const roomColumns = 'nid, room_id, version, creators, federate, create_event';
 const selectRoomNid = sql<[roomId: string], { nid: number }>('SELECT nid FROM room_rooms WHERE room_id = ?');
 const selectRoom = sql<[nid: number], RoomRow>(`SELECT ${roomColumns} FROM room_rooms WHERE nid = ?`);
 const selectHead = sql<[nid: number], RoomHead>(
@@ -38,6 +39,9 @@ const insertRoom = sql<
   [nid: number, roomId: string, version: string, creators: string, federate: number, create: number, snapshot: number]
 >(
   'INSERT INTO room_rooms (nid, room_id, version, creators, federate, create_event, snapshot) VALUES (?, ?, ?, ?, ?, ?, ?)',
+);
+const updateRoom = sql<[version: string, creators: string, federate: number, nid: number]>(
+  'UPDATE room_rooms SET version = ?, creators = ?, federate = ? WHERE nid = ?',
 );
 const updateCreateEvent = sql<[event: number, nid: number]>('UPDATE room_rooms SET create_event = ? WHERE nid = ?');
 const updateSnapshot = sql<[snapshot: number, nid: number]>('UPDATE room_rooms SET snapshot = ? WHERE nid = ?');
@@ -132,7 +136,8 @@ export class RoomStore {
     if (row === undefined || rules === undefined) throw new Error(`room ${nid} is missing`);
     const creators = JSON.parse(row.creators) as UserId[];
     const room: Room = { nid, roomId: row.room_id as RoomId, rules, creators, federate: row.federate === 1 };
-    this.#rooms.set(nid, room);
+    // Until the create event is there, the version is what another server said.
+    if (row.create_event > 0) this.#rooms.set(nid, room);
     return room;
   }
 
@@ -155,6 +160,12 @@ export class RoomStore {
     const { roomId, rules, creators, federate } = room;
     tx.run(insertRoom, nid, roomId, rules.version, JSON.stringify(creators), federate ? 1 : 0, 0, 0);
     return { ...room, nid };
+  }
+
+  /** What was said of a room before its create event came gives way to what that says. */
+  correct(tx: Tx, { nid, rules, creators, federate }: Omit<Room, 'roomId'>): void {
+    tx.run(updateRoom, rules.version, JSON.stringify(creators), federate ? 1 : 0, nid);
+    this.#rooms.delete(nid);
   }
 
   setCreateEvent(tx: Tx, room: RoomNid, event: EventNid): void {

@@ -4,6 +4,7 @@
  */
 import { type UserId, serverNameOf } from '../../matrix/ids.ts';
 import { type DerivedRow, DerivedTable, sql } from '../../storage/index.ts';
+import { isTold } from '../state/current.ts';
 import { entriesOf } from '../state/snapshots.ts';
 import { membershipCode } from '../storage/event-rows.ts';
 import { types } from '../storage/nids.ts';
@@ -136,6 +137,7 @@ function verifyLocalMembership({ stores, snapshot, room, events, differs }: Veri
   const outOfBand = rows.filter((row) => row.out_of_band === 1);
   const expected: DerivedRow[] = [];
   const last = new Map<number, LocalRow>();
+  const told = isTold(stores, snapshot);
   let before = 0 as SnapshotNid;
   for (const { position, snapshot: state } of snapshot.all(selectHistory, room.nid)) {
     while ((outOfBand[0]?.position ?? Infinity) < position) {
@@ -149,7 +151,7 @@ function verifyLocalMembership({ stores, snapshot, room, events, differs }: Veri
       if (known === undefined && to === 0) continue;
       const asksAnew = membership === invite || membership === knock;
       const same = known?.out_of_band === 0 && known.membership === membership && (!asksAnew || known.event === to);
-      if (same) continue;
+      if (same || (known?.out_of_band === 1 && to > 0 && told(known.event as EventNid, to as EventNid))) continue;
       last.set(key, { user: key, position, membership, event: to, out_of_band: 0 });
       expected.push([key, position, room.nid, membership, to, 0]);
     }

@@ -1,0 +1,181 @@
+/**
+ * Joining a room by the help of a server in it (S-S API v1.19 §Joining Rooms): make_join, send_join, the checks of all
+ * that came back, and the one commit in which the room is ours (INVARIANTS 13).
+ */
+import type { FedClient, FederationFault, JoinAnswer } from '../../fedclient/index.ts';
+import { MatrixError } from '../../matrix/errors.ts';
+import type { EventId, RoomId, ServerName, UserId } from '../../matrix/ids.ts';
+import type { JsonObject } from '../../matrix/json.ts';
+import type { RoomEvent } from '../../matrix/pdu.ts';
+import { type RoomVersionRules, roomVersionOfCreate, roomVersions } from '../../matrix/room-versions.ts';
+import type { Database } from '../../storage/index.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { Logger } from '../../util/log.ts';
+import { type Result, err, ok } from '../../util/result.ts';
+import type { InputOptions, RoomCore } from '../core.ts';
+import { sortByReferences } from './order.ts';
+import type { PduChecker } from './pdus.ts';
+import { askInTurn, badReply, refusalOf } from './residents.ts';
+import { type MemberEvent, fromTemplate } from './template.ts';
+
+export interface RemoteJoinParts {
+  readonly db: Database;
+  readonly rooms: RoomCore;
+  readonly federation: Pick<FedClient, 'api' | 'permits'>;
+  readonly pdus: PduChecker;
+  readonly serverName: ServerName;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+export interface RemoteJoin {
+  readonly roomId: RoomId;
+  readonly user: UserId;
+  /** Content of the member event. */
+  readonly content: JsonObject;
+  /** Whom to ask, in this order. */
+  readonly servers: readonly string[];
+  /** Take a state without members, if the other server offers it; who asks for it completes the state. */
+  readonly omitMembers?: boolean;
+}
+
+/** What a resident server let us in with, checked. */
+export interface Admission {
+  readonly join: RoomEvent;
+  readonly rules: RoomVersionRules;
+  readonly state: readonly RoomEvent[];
+  /** `state` and its auth chain, each event behind those that it cites. */
+  readonly outliers: readonly RoomEvent[];
+  readonly membersOmitted: boolean;
+  readonly serversInRoom: readonly string[];
+}
+
+export interface Joined {
+  readonly roomId: RoomId;
+  /** The server that let us in. */
+  readonly server: ServerName;
+  readonly admission: Admission;
+}
+
+/** No further server is asked after this long; one that works on our join is waited for. */
+const patienceMs = 90_000;
+
+export class RemoteJoining {
+  readonly #parts: RemoteJoinParts;
+
+  constructor(parts: RemoteJoinParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Joins through the first server that lets us in.
+   * @throws what the servers said: M_FORBIDDEN, M_NOT_FOUND, M_INCOMPATIBLE_ROOM_VERSION, M_UNABLE_TO_AUTHORISE_JOIN,
+   *   M_UNABLE_TO_GRANT_JOIN; M_UNKNOWN (502)
+   */
+  async join(wish: RemoteJoin): Promise<Joined> {
+    const { serverName, clock, federation, log } = this.#parts;
+    const asking = { serverName, clock, patienceMs, permits: (server: string) => federation.permits(server) };
+    const found = await askInTurn(wish.servers, asking, async (server) => {
+      const entered = await this.#enter(server, wish);
+      if (!entered.ok) log.info({ room: wish.roomId, server, fault: entered.error.message }, 'a join was not let in');
+      return entered;
+    });
+    if ('faults' in found) throw refusalOf(found.faults);
+    return { roomId: wish.roomId, server: found.server, admission: found.answer };
+  }
+
+  async #enter(server: ServerName, wish: RemoteJoin): Promise<Result<Admission, FederationFault>> {
+    const { rooms, federation, serverName, clock } = this.#parts;
+    const { roomId, user, content, omitMembers = false } = wish;
+    const made = await federation.api.makeJoin(server, roomId, user, [...roomVersions.keys()], { ignoreBackoff: true });
+    if (!made.ok) return made;
+    const about = { roomId, user, membership: 'join' as const, content, origin: serverName, now: clock.now() };
+    const member = fromTemplate(rooms, made.value, about);
+    if (!member.ok) return member;
+    const { event, text } = member.value;
+    const options = { ignoreBackoff: true };
+    const sent = await federation.api.sendJoin(server, roomId, event.eventId, text, omitMembers, options);
+    if (!sent.ok) return sent;
+    const admission = await this.#check(member.value, sent.value, wish);
+    if (!admission.ok) return admission;
+    return this.#store(wish, admission.value);
+  }
+
+  /** Receipt checks 1 to 3 of everything, and that it is this room in the version that was promised. */
+  async #check(
+    { event, rules }: MemberEvent,
+    answer: JoinAnswer,
+    { roomId, omitMembers = false }: RemoteJoin,
+  ): Promise<Result<Admission, FederationFault>> {
+    const { pdus, log } = this.#parts;
+    if (answer.membersOmitted && !omitMembers) return err(badReply('members are missing that were asked for'));
+    const join = await this.#signed(event, rules, answer.event);
+    if (!join.ok) return join;
+    const stateTexts = new Set(answer.state);
+    const state = await pdus.check([...stateTexts], rules, { roomId });
+    const chainTexts = new Set(answer.authChain.filter((text) => !stateTexts.has(text)));
+    const chain = await pdus.check([...chainTexts], rules, { roomId });
+    const failed = [...state.failed, ...chain.failed];
+    if (failed.length > 0)
+      log.warn({ room: roomId, count: failed.length, first: failed[0] }, 'a join brought bad events');
+    const create = state.events.find(({ type, stateKey }) => type === 'm.room.create' && stateKey === '');
+    if (create === undefined) return err(badReply('the state has no create event'));
+    if (roomVersionOfCreate(create.content) !== rules.version) {
+      return err(badReply('the create event names another room version'));
+    }
+    return ok({
+      join: join.value,
+      rules,
+      state: state.events.filter(({ stateKey }) => stateKey !== undefined),
+      outliers: inAuthOrder(
+        [create, ...state.events, ...chain.events].filter(({ eventId }) => eventId !== event.eventId),
+      ),
+      membersOmitted: answer.membersOmitted,
+      serversInRoom: answer.serversInRoom ?? [],
+    });
+  }
+
+  /** Our event as the resident server has it, which has signed it too; a restricted join is worth nothing without. */
+  async #signed(
+    event: RoomEvent,
+    rules: RoomVersionRules,
+    text: string | undefined,
+  ): Promise<Result<RoomEvent, FederationFault>> {
+    const isVouched = rules.restrictedJoin && event.content.join_authorised_via_users_server !== undefined;
+    if (text === undefined)
+      return isVouched ? err(badReply('the join is not signed by who vouches for it')) : ok(event);
+    const { events } = await this.#parts.pdus.check([text], rules, { roomId: event.roomId });
+    const [signed] = events;
+    if (signed?.eventId === event.eventId) return ok(signed);
+    return isVouched ? err(badReply('the join came back as another event')) : ok(event);
+  }
+
+  async #store({ roomId }: RemoteJoin, admission: Admission): Promise<Result<Admission, FederationFault>> {
+    const { rooms, db } = this.#parts;
+    const { join, state, outliers } = admission;
+    await rooms.input(roomId, outliers, 'outlier');
+    const options = db.read((snapshot): InputOptions => {
+      const room = rooms.room(snapshot, roomId);
+      const told = new Map<EventId, readonly EventId[]>([[join.eventId, state.map(({ eventId }) => eventId)]]);
+      const isJoined = room !== undefined && rooms.isServerJoined(snapshot, room.nid);
+      if (!isJoined) return { stateBefore: told, replacesRoom: join.eventId };
+      // In a room that we know, our own state counts, as long as it reaches up to the event.
+      const isKnown = (id: EventId): boolean => rooms.eventById(snapshot, id)?.outlier === false;
+      return join.prevEvents.every(isKnown) ? {} : { stateBefore: told };
+    });
+    const verdict = (await rooms.input(roomId, [join], 'live', options)).get(join.eventId);
+    if (verdict?.kind === 'accepted') return ok(admission);
+    return err(badReply(`the state that came with it does not admit the join: ${reasonOf(verdict)}`));
+  }
+}
+
+/** The create event first, which no event of version 12 cites. */
+const inAuthOrder = (events: readonly RoomEvent[]): RoomEvent[] =>
+  sortByReferences(events, ({ authEvents }) => authEvents);
+
+const reasonOf = (verdict: object | undefined): string =>
+  verdict !== undefined && 'reason' in verdict ? String(verdict.reason) : 'nothing is known of it';
+
+/** For errors that a client is told. */
+export const isErrcode = (error: unknown, errcode: string): error is MatrixError =>
+  error instanceof MatrixError && error.errcode === errcode;
