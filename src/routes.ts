@@ -55,10 +55,12 @@ import {
   federationDirectoryRoutes,
   federationHierarchyRoutes,
   federationMediaRoutes,
+  inviteRoutes,
   keyServerRoutes,
   onBindRoutes,
   queryProfileRoutes,
   userKeyRoutes,
+  residentRoutes,
   openIdUserInfoRoutes,
 } from './federation/index.ts';
 import type { Route, SocketRow } from './http/index.ts';
@@ -168,7 +170,7 @@ function administratorRoutes(modules: Modules): Route[] {
 
 /** What other servers ask. */
 function federationRoutes(modules: Modules): Route[] {
-  const { config, db, rooms, perform, media, appservices, serverName, clock } = modules;
+  const { config, db, rooms, remote, memberships, perform, media, appservices, serverName, clock } = modules;
   const { directory: networkRooms, queries } = appservices;
   const isListShared = config.rooms.publicListOverFederation;
   return [
@@ -177,6 +179,8 @@ function federationRoutes(modules: Modules): Route[] {
     ...eventReadRoutes({ db, rooms, serverName, clock }),
     ...federationDirectoryRoutes({ db, rooms, perform, serverName, isListShared, queries, networkRooms }),
     ...federationHierarchyRoutes({ db, rooms, serverName }),
+    ...residentRoutes({ db, rooms, perform, remote, serverName }),
+    ...inviteRoutes({ db, rooms, remote, memberships, serverName }),
     ...federationMediaRoutes({ media, serverName }),
     ...queryProfileRoutes({ db, ...modules.users }),
     ...userKeyRoutes({ db, ...modules.users }),
@@ -185,7 +189,20 @@ function federationRoutes(modules: Modules): Route[] {
 
 /** How users find rooms, each other, and help. */
 function discoveryRoutes(modules: Modules): Route[] {
-  const { config, db, rooms, remote, perform, users, appservices, directoryIndex, serverName, clock, log } = modules;
+  const {
+    config,
+    db,
+    rooms,
+    remote,
+    memberships,
+    perform,
+    users,
+    appservices,
+    directoryIndex,
+    serverName,
+    clock,
+    log,
+  } = modules;
   const { directory: networkRooms, networks } = appservices;
   const isListOpen = config.rooms.publicListWithoutToken;
   return [
@@ -196,7 +213,7 @@ function discoveryRoutes(modules: Modules): Route[] {
     ...reportRoutes({ db, rooms, ...users }),
     ...openIdRoutes({ db, serverName, ...users }),
     ...openIdUserInfoRoutes({ db, ...users }),
-    ...onBindRoutes({ db, rooms, perform, log, ...users }),
+    ...onBindRoutes({ db, rooms, perform, memberships, log, ...users }),
     ...voipRoutes({ turn: config.turn, clock }),
     ...thirdPartyRoutes(networks),
   ];

@@ -5,6 +5,8 @@ export type { OutOfBandHandler, PduAnswer } from './inbound/index.ts';
 export { federationDirectoryRoutes, publicRoomsBody } from './routes/directory.ts';
 export { eventReadRoutes } from './routes/events.ts';
 export { federationHierarchyRoutes } from './routes/hierarchy.ts';
+export { inviteRoutes } from './routes/invites.ts';
+export { residentRoutes } from './routes/memberships.ts';
 export { keyServerRoutes } from './routes/keys.ts';
 export { federationMediaRoutes } from './routes/media.ts';
 export { openIdUserInfoRoutes } from './routes/openid.ts';

@@ -1,6 +1,7 @@
 /**
  * `3pid/onbind` (S-S API v1.19 §Third-party invites): an identity server tells that one of our users has proven an
- * address, and which invites wait for it. Each one in a room of this server, by a user of this server, becomes an invite.
+ * address, and which invites wait for it. Each one by a user of this server becomes an invite here, any other is turned into
+ * one by the server of its sender.
  */
 import * as v from 'valibot';
 import { jsonObject, route, type Route } from '../../http/index.ts';
@@ -8,7 +9,7 @@ import { authChecks } from '../../matrix/auth-checks.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import { parseUserId, type UserId } from '../../matrix/ids.ts';
 import { asString, memberOf } from '../../matrix/json.ts';
-import { contentOf, type Perform, type RoomCore } from '../../roomserver/index.ts';
+import { contentOf, type Perform, type RemoteMemberships, type RoomCore } from '../../roomserver/index.ts';
 import type { Database } from '../../storage/index.ts';
 import type { Accounts, IdentityServers } from '../../userapi/index.ts';
 import type { Logger } from '../../util/log.ts';
@@ -17,6 +18,7 @@ export interface OnBindParts {
   readonly db: Database;
   readonly rooms: RoomCore;
   readonly perform: Perform;
+  readonly memberships: RemoteMemberships;
   readonly accounts: Accounts;
   readonly identity: IdentityServers;
   readonly log: Logger;
@@ -70,11 +72,13 @@ export function onBindRoutes(parts: OnBindParts): Route[] {
 }
 
 async function exchange(parts: OnBindParts, user: UserId, invite: v.InferOutput<typeof waitingInvite>): Promise<void> {
-  const { db, rooms, perform, identity } = parts;
+  const { db, rooms, perform, accounts, memberships, identity } = parts;
   const { signed } = invite;
   const sender = parseUserId(invite.sender);
   const token = asString(memberOf(signed, 'token'));
   if (sender === undefined || token === undefined) throw matrixError.badJson('The invite has no sender or token');
+  // "If the invited homeserver isn't in the room the invite came from, it will need to request the inviting homeserver".
+  if (!accounts.isLocal(sender)) return memberships.exchange(invite.room_id, user, { sender, token, signed });
   const keys = db.read((snapshot) => {
     const room = rooms.room(snapshot, invite.room_id);
     const event = room && rooms.currentEvent(snapshot, room.nid, 'm.room.third_party_invite', token);

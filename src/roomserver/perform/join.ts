@@ -6,7 +6,7 @@ import { type PowerLevels, levelFor, powerLevelOf } from '../../matrix/auth-powe
 import { matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { type JsonObject, asString, memberOf } from '../../matrix/json.ts';
-import type { Tx } from '../../storage/index.ts';
+import type { Snapshot, Tx } from '../../storage/index.ts';
 import type { RoomCore } from '../core.ts';
 import { hasUnknownCondition, isRestricted, joinRuleIn, meetsJoinCondition } from '../query/join-conditions.ts';
 import { currentContent, currentLevels } from '../query/room-auth.ts';
@@ -70,35 +70,35 @@ export class Joining {
    * @throws M_FORBIDDEN when no condition is met; M_UNABLE_TO_AUTHORISE_JOIN for users of other servers when that is not
    *   known here; M_UNABLE_TO_GRANT_JOIN when no local user may invite
    */
-  authoriser(tx: Tx, room: Room, user: UserId): UserId | undefined {
-    if (!isRestricted(joinRuleIn(tx, this.#rooms, room), room)) return undefined;
-    const membership = this.#rooms.membership(tx, room.nid, user)?.membership;
+  authoriser(snapshot: Snapshot, room: Room, user: UserId): UserId | undefined {
+    if (!isRestricted(joinRuleIn(snapshot, this.#rooms, room), room)) return undefined;
+    const membership = this.#rooms.membership(snapshot, room.nid, user)?.membership;
     // "If the user has an invite to the room then the restrictions will not affect them." A ban is for the auth rules.
     if (membership === 'invite' || membership === 'join' || membership === 'ban') return undefined;
-    if (!meetsJoinCondition(tx, this.#rooms, room, user)) {
+    if (!meetsJoinCondition(snapshot, this.#rooms, room, user)) {
       // "This can happen if the server does not know about any of the rooms listed as conditions."
-      if (!this.#users.isLocal(user) && hasUnknownCondition(tx, this.#rooms, room))
+      if (!this.#users.isLocal(user) && hasUnknownCondition(snapshot, this.#rooms, room))
         throw matrixError.unableToAuthoriseJoin();
       throw matrixError.forbidden('You are neither invited nor in one of the rooms whose members may join');
     }
-    const authoriser = this.#inviter(tx, room, currentLevels(tx, this.#rooms, room));
+    const authoriser = this.#inviter(snapshot, room, currentLevels(snapshot, this.#rooms, room));
     if (authoriser === undefined) throw matrixError.unableToGrantJoin();
     return authoriser;
   }
 
   /** A joined user of this server who may invite. */
-  #inviter(tx: Tx, room: Room, levels: PowerLevels): UserId | undefined {
+  #inviter(snapshot: Snapshot, room: Room, levels: PowerLevels): UserId | undefined {
     const needed = levelFor('invite', levels);
     const mayInvite = (user: string): user is UserId => {
       const id = user as UserId;
       if (!this.#users.isLocal(id) || powerLevelOf(id, levels) < needed) return false;
-      return this.#rooms.membership(tx, room.nid, id)?.membership === 'join';
+      return this.#rooms.membership(snapshot, room.nid, id)?.membership === 'join';
     };
     // Those with levels of their own are few; everybody is looked at only where everybody may invite.
     for (const user of [...levels.privileged, ...levels.table.users.keys()]) if (mayInvite(user)) return user;
     if (levels.soleAdmin !== undefined && mayInvite(levels.soleAdmin)) return levels.soleAdmin;
     if (levelFor('users_default', levels) < needed) return undefined;
-    return this.#rooms.joinedLocalUsers(tx, room.nid).find(mayInvite);
+    return this.#rooms.joinedLocalUsers(snapshot, room.nid).find(mayInvite);
   }
 
   /**
