@@ -72,6 +72,13 @@ const upsertReceipt = sql<
    ON CONFLICT (room_nid, user_id, receipt_type, thread_id) DO UPDATE SET
      event_id = excluded.event_id, event_nid = excluded.event_nid, ts = excluded.ts, position = excluded.position`,
 );
+const countThreads = sql<
+  [room: number, userId: string, room: number, userId: string],
+  { standing: number; pending: number }
+>(
+  `SELECT (SELECT count(*) FROM userapi_receipts WHERE room_nid = ? AND user_id = ?) AS standing,
+     (SELECT count(*) FROM userapi_pending_receipts WHERE room_nid = ? AND user_id = ?) AS pending`,
+);
 const deleteOfRoom = sql<[room: number]>('DELETE FROM userapi_receipts WHERE room_nid = ?');
 const deletePendingOfRoom = sql<[room: number]>('DELETE FROM userapi_pending_receipts WHERE room_nid = ?');
 const selectSince = sql<[room: number, since: number, upTo: number, viewer: string], ReceiptRow>(
@@ -97,6 +104,9 @@ const selectPending = sql<[eventId: string], ReceiptRow>(
 const deletePending = sql<[room: number, userId: string, type: string, threadId: string]>(
   `DELETE FROM userapi_pending_receipts WHERE room_nid = ? AND user_id = ? AND receipt_type = ? AND thread_id = ?`,
 );
+
+/** Receipts of a user in a room, each in a thread of its own: their ids come from other servers too. */
+const maxThreads = 2000;
 
 /** Room order (INVARIANTS 12). */
 const comparePlaces = (one: Place, other: Place): number =>
@@ -130,6 +140,9 @@ export class Receipts {
     const thread = threadId ?? '';
     const ts = receipt.ts ?? this.#clock.now();
     const event = this.#rooms.eventById(tx, eventId);
+    const before = tx.get(selectReceipt, room.nid, user, type, thread);
+    const isFull = before === undefined && thread !== '' && this.#hasTooMany(tx, room.nid, user);
+    if (isFull) return false;
     if (event?.room !== room.nid || event.place === undefined) {
       // An event of another room, or one that will never have a place, is not worth waiting for.
       if (event === undefined || (event.room === room.nid && event.outlier)) {
@@ -138,7 +151,7 @@ export class Receipts {
       return false;
     }
     tx.run(deletePending, room.nid, user, type, thread);
-    if (!this.#isAhead(tx, event, tx.get(selectReceipt, room.nid, user, type, thread)?.event_nid)) return false;
+    if (!this.#isAhead(tx, event, before?.event_nid)) return false;
     const position = tx.nextPosition();
     tx.run(upsertReceipt, room.nid, user, type, thread, eventId, event.nid, ts, position);
     this.#bus.append(
@@ -182,6 +195,11 @@ export class Receipts {
       const slot = this.#rooms.event(snapshot, row.event_nid)?.place?.slot;
       return slot === undefined ? [] : [{ threadId: row.thread_id === '' ? null : row.thread_id, slot }];
     });
+  }
+
+  #hasTooMany(tx: Tx, room: RoomNid, user: UserId): boolean {
+    const { standing = 0, pending = 0 } = tx.get(countThreads, room, user, room, user) ?? {};
+    return standing + pending >= maxThreads;
   }
 
   #isAhead(snapshot: Snapshot, event: StoredEvent, before: EventNid | undefined): boolean {

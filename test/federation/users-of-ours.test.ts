@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { startRemoteWorld, type RemoteWorld } from '../support/remote-users.ts';
 import { startServers, type FederatedServer } from '../support/servers.ts';
-import { register, v3, type TestSession } from '../support/userapi.ts';
+import { openRoom, register, v3, type TestSession } from '../support/userapi.ts';
 
 let world: RemoteWorld;
 let alice: TestSession;
@@ -125,6 +125,14 @@ describe('Profiles of remote users', () => {
     const reply = await profile('@x:localhost:1');
     expect([reply.status, reply.json.errcode]).toEqual([502, 'M_CONNECTION_FAILED']);
   });
+});
+
+test('remote members are found in the user directory by the names that their member events carry', async () => {
+  const { client } = world.server;
+  const room = await openRoom(client, alice);
+  await world.member(room, world.remote('grete'), 'join', { displayname: 'Grete Minde' });
+  const { json } = await client.post(`${v3}/user_directory/search`, { search_term: 'minde' }, alice.token);
+  expect(json.results).toEqual([{ user_id: world.remote('grete'), display_name: 'Grete Minde' }]);
 });
 
 describe('Two servers', () => {

@@ -22,7 +22,7 @@ export interface RemoteWorld extends AsyncDisposable {
   readonly peerName: ServerName;
   remote(localpart: string): UserId;
   /** The scripted server's user changes his membership in a room. */
-  member(roomId: string, user: UserId, membership: 'join' | 'leave'): Promise<void>;
+  member(roomId: string, user: UserId, membership: 'join' | 'leave', more?: JsonObject): Promise<void>;
   /** Hands in EDUs of the scripted server. */
   edu(type: string, content: unknown): Promise<void>;
   /** What the scripted server answers, by method and path; 404 for all else. */
@@ -53,7 +53,7 @@ export async function startRemoteWorld(options: { readonly folder?: string } = {
   const routes = [...queryProfileRoutes({ db, ...users }), ...userKeyRoutes({ db, ...users })];
   const asked = await startTestServer(routes, { servers: trusting, db, clock });
 
-  const member: RemoteWorld['member'] = async (roomId, user, membership) => {
+  const member: RemoteWorld['member'] = async (roomId, user, membership, more = {}) => {
     const { rooms, db } = modules;
     const event = db.read((snapshot) => {
       const room = rooms.room(snapshot, roomId);
@@ -65,7 +65,13 @@ export async function startRemoteWorld(options: { readonly folder?: string } = {
         serverName: peerName,
         keyId: signing.keyId,
         key: signing.key,
-        proto: { type: 'm.room.member', state_key: user, sender: user, content: { membership }, room_id: roomId },
+        proto: {
+          type: 'm.room.member',
+          state_key: user,
+          sender: user,
+          content: { membership, ...more },
+          room_id: roomId,
+        },
         prevEvents: prev.map(({ eventId }) => eventId),
         authEvents: [
           ...(room.rules.roomIdIsCreateHash ? [] : [state('m.room.create', '')]),

@@ -76,7 +76,6 @@ export function keyRoutes(parts: KeyRouteParts): Route[] {
           const user = parseUserId(name);
           return user === undefined || accounts.isLocal(user) ? [] : [[user, only] as const];
         });
-        for (const [user] of remote) shown.key(`user:${user}`);
         const answer = await remoteKeys.query(userId, remote, body.timeout ?? defaultTimeout);
         const own = asked.filter(([user]) => isKnown(user));
         return queryKeys(parts, userId, own, answer, shown);
@@ -130,6 +129,7 @@ function queryKeys(
 ): JsonObject {
   return db.read((snapshot) => {
     const devices: Record<string, JsonObject> = { ...remote.devices };
+    for (const user of Object.keys(devices)) shown.key(`user:${user}`);
     const crossSigned: Record<'master' | 'self_signing' | 'user_signing', Record<string, JsonObject>> = {
       ...{ ...remote.signingKeys, user_signing: {} },
     };

@@ -33,5 +33,19 @@ export function openRoom(snapshot: Snapshot, rooms: RoomReader, roomId: string, 
   return isServerAllowed(isJsonObject(content) ? content : undefined, origin) ? room : undefined;
 }
 
-export const isJoined = (snapshot: Snapshot, rooms: RoomReader, room: Room, userId: UserId): boolean =>
-  rooms.membership(snapshot, room.nid, userId)?.membership === 'join';
+/**
+ * Whether a user of the origin is in the room. While its members are not known (DESIGN §7), those of servers that take
+ * part are believed, unless the room's state says that they have left.
+ */
+export function isJoined(
+  snapshot: Snapshot,
+  rooms: RoomReader,
+  room: Room,
+  userId: UserId,
+  origin: ServerName,
+): boolean {
+  const known = rooms.membership(snapshot, room.nid, userId)?.membership;
+  if (known !== undefined || !rooms.isPartial(snapshot, room.nid)) return known === 'join';
+  const { nid } = room;
+  return rooms.isServerJoined(snapshot, nid, origin) || rooms.partialServers(snapshot, nid).includes(origin);
+}

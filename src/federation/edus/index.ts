@@ -70,8 +70,14 @@ export function createEdus(parts: EduParts): EduHandler {
   };
   return {
     handle: async (origin, edus) => {
-      // Begun in order: what they write is committed in that order too.
-      await Promise.all(edus.slice(0, maxEdus).map((edu) => apply(origin, edu)));
+      const begun: Promise<void>[] = [];
+      for (const edu of edus.slice(0, maxEdus)) {
+        const applied = apply(origin, edu);
+        begun.push(applied);
+        // Begun in order: what they write is committed in that order too. What lives in memory may pause in between.
+        if (edu.type === 'm.presence') await applied;
+      }
+      await Promise.all(begun);
     },
     prune: () => toDevice.prune(),
   };

@@ -1,5 +1,6 @@
 /** `m.presence` (S-S API v1.19 §Presence): of users who share a room with one of ours; others are nobody's business. */
 import * as v from 'valibot';
+import { Slice } from '../../util/slice.ts';
 import { readContent, safeInteger, userOf } from './checks.ts';
 import type { EduKind, EduParts } from './index.ts';
 
@@ -17,8 +18,10 @@ const updateSchema = v.object({
 
 export const presenceEdu =
   ({ db, users: { presence }, remoteUsers: { lists } }: EduParts): EduKind =>
-  (origin, content) => {
+  async (origin, content) => {
+    const slice = new Slice();
     for (const each of readContent(schema, content)?.push.slice(0, maxUpdates) ?? []) {
+      await slice.tick();
       const update = readContent(updateSchema, each);
       const userId = update && userOf(origin, update.user_id);
       if (update === undefined || userId === undefined) continue;

@@ -9,6 +9,8 @@ import type { EduKind, EduParts } from './index.ts';
 
 const maxRooms = 500;
 const maxReceipts = 1000;
+/** Of one commit, so that a long EDU holds up nobody. */
+const perWrite = 50;
 const content = v.record(v.string(), object);
 const receiptSchema = v.object({
   event_ids: v.pipe(v.array(v.string()), v.minLength(1)),
@@ -26,12 +28,17 @@ interface Told {
 
 export const receiptEdu =
   (parts: EduParts): EduKind =>
-  (origin, edu) => {
+  async (origin, edu) => {
     const told = receiptsOf(origin, readContent(content, edu) ?? {});
-    if (told.length === 0) return;
-    return parts.db.write((tx) => {
-      for (const receipt of told) apply(tx, parts, origin, receipt);
-    });
+    const writes: Promise<void>[] = [];
+    for (let start = 0; start < told.length; start += perWrite) {
+      const some = told.slice(start, start + perWrite);
+      const write = parts.db.write((tx) => {
+        for (const receipt of some) apply(tx, parts, origin, receipt);
+      });
+      writes.push(write);
+    }
+    await Promise.all(writes);
   };
 
 function receiptsOf(origin: ServerName, rooms: Record<string, JsonObject>): Told[] {
@@ -56,7 +63,7 @@ function receiptsOf(origin: ServerName, rooms: Record<string, JsonObject>): Told
 function apply(tx: Tx, { rooms, users: { receipts } }: EduParts, origin: ServerName, told: Told): void {
   const { roomId, user, eventId, threadId, ts } = told;
   const room = openRoom(tx, rooms, roomId, origin);
-  if (room === undefined || !isJoined(tx, rooms, room, user)) return;
+  if (room === undefined || !isJoined(tx, rooms, room, user, origin)) return;
   const receipt = { room, user, type: 'm.read' as const, threadId, eventId };
   receipts.set(tx, ts === undefined ? receipt : { ...receipt, ts });
 }

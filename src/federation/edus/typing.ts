@@ -16,7 +16,7 @@ export const typingEdu =
     // "Receiving servers should verify that the user is in the room, and is a user belonging to the sending server."
     const room = db.read((snapshot) => {
       const found = openRoom(snapshot, rooms, edu.room_id, origin);
-      return found !== undefined && isJoined(snapshot, rooms, found, userId) ? found : undefined;
+      return found !== undefined && isJoined(snapshot, rooms, found, userId, origin) ? found : undefined;
     });
     if (room === undefined) return;
     if (edu.typing) typing.start(room, userId, timeout);

@@ -180,6 +180,7 @@ export class RemoteLists {
     }
     for (const usage of sharedUsages) this.#setSigningKey(tx, userId, usage, list.signingKeys[usage]);
     tx.run(rows.upsertFresh, userId, serverNameOf(userId), list.streamId);
+    tx.touch(`user:${userId}`);
     // Who has fetched keys before, through an older list, must hear of it; a first list is news to nobody by itself.
     const differs = (row?.base_stream ?? 0) > 0 && JSON.stringify(before) !== JSON.stringify(this.keys(tx, userId));
     if (row?.announce === 1 || differs) this.#changes.touch(tx, userId);
