@@ -68,13 +68,14 @@ export interface OwnKeySet {
 export function writeKeyDocument({ serverName, keyId, key, oldKeys }: OwnKeySet, validUntil: number): JsonObject {
   const old = oldKeys.map(({ keyId: id, publicKey, expiredAt }): [string, JsonObject] => [
     id,
-    { key: encodeBase64(publicKey), expired_ts: expiredAt ?? 0 },
+    { expired_ts: expiredAt ?? 0, key: encodeBase64(publicKey) },
   ]);
+  // In canonical order: some verify the bytes as they came, with the signatures cut out.
   const document: JsonObject = {
+    old_verify_keys: Object.fromEntries(old),
     server_name: serverName,
     valid_until_ts: validUntil,
     verify_keys: { [keyId]: { key: encodeBase64(key.publicKey) } },
-    old_verify_keys: Object.fromEntries(old),
   };
   return signJson(document, serverName, keyId, key);
 }

@@ -6,6 +6,7 @@ import { keyServerRoutes } from '../../src/federation/index.ts';
 import type { ServerName } from '../../src/matrix/ids.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import { verifyJson } from '../../src/matrix/signing.ts';
+import { canonicalJson } from '../../src/matrix/canonical-json.ts';
 import { requestContent, signRequest } from '../../src/matrix/xmatrix.ts';
 import { systemClock } from '../../src/util/clock.ts';
 import { keyFetches, startFed, startKeyedPeer, testSigningKey, TestNetwork } from '../support/federation.ts';
@@ -194,6 +195,8 @@ describe('key endpoints', () => {
       expect(json).toMatchObject({ server_name: 'us.test', old_verify_keys: {} });
       expect(Object.keys(json.verify_keys)).toEqual([us.signingKey.keyId]);
       expect(own(json)).toBe(true);
+      const { signatures: _, ...signed } = json;
+      expect(JSON.stringify(signed)).toBe(canonicalJson(signed));
     }
   });
 
