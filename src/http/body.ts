@@ -9,6 +9,9 @@ import { hasLoneSurrogate, isJsonObject, isTooDeep, parseJson, parseStrictJson }
 import { mayHoldOddNumbers, parseLosslessJson } from '../matrix/json.ts';
 import type { JsonObject, JsonValue } from '../matrix/json.ts';
 
+/** A body that has not come whole by then belongs to nobody who wants an answer, in ms. */
+const wholeWithinMs = 120_000;
+
 /** Reads the whole body. What is too large is not kept. @throws MatrixError M_TOO_LARGE; Error when the client breaks off. */
 export function readBody(request: IncomingMessage, limit: number): Promise<Buffer> {
   const announced = Number(request.headers['content-length'] ?? 0);
@@ -33,7 +36,9 @@ export function readBody(request: IncomingMessage, limit: number): Promise<Buffe
       settle();
       reject(new ClientGone());
     };
+    const late = setTimeout(() => void request.socket.destroy(), wholeWithinMs);
     const settle = (): void => {
+      clearTimeout(late);
       request.off('data', onData).off('end', onEnd).off('close', onGone).off('error', onGone);
     };
     request.on('data', onData).on('end', onEnd).on('close', onGone).on('error', onGone);

@@ -17,6 +17,7 @@ import { errorReply } from './errors.ts';
 import { Idempotency } from './idempotency.ts';
 import { asReply, sendReply } from './reply.ts';
 import { Reply, type Requester, type Resource, type Route } from './route.ts';
+import { OriginGate } from './origin-gate.ts';
 import { RouteTrie, type Match } from './trie.ts';
 import { validate } from './validate.ts';
 
@@ -33,6 +34,8 @@ export interface KernelOptions {
   readonly admission: Admission;
   /** Largest JSON body of a row that names none, in bytes. */
   readonly maxBody: number;
+  /** Requests of one other server that are worked on at a time. */
+  readonly perServer: number;
   readonly clock: Clock;
   readonly log: Logger;
   readonly observer?: RequestObserver;
@@ -55,6 +58,7 @@ export class Kernel {
   readonly #options: KernelOptions;
   readonly #idempotency: Idempotency;
   readonly #open = new OpenSignals();
+  readonly #origins: OriginGate;
   readonly #idPrefix = randomBytes(3).toString('base64url');
   #count = 0;
   #active = 0;
@@ -65,6 +69,7 @@ export class Kernel {
   constructor(options: KernelOptions) {
     this.#options = options;
     this.#idempotency = new Idempotency(options.db, options.clock);
+    this.#origins = new OriginGate(options.perServer);
     this.table(['client', 'federation', 'admin', 'metrics']);
   }
 
@@ -149,14 +154,26 @@ export class Kernel {
     }
   }
 
-  async #serve({ value: route, params }: Match<Route>, query: Query, exchange: Exchange): Promise<Reply> {
+  async #serve(match: Match<Route>, query: Query, exchange: Exchange): Promise<Reply> {
+    const { request, address } = exchange;
+    const { value: route } = match;
+    if (route.auth !== 'server') return this.#admitted(match, query, exchange, undefined);
+    const server = await this.#fromServer(route, request, address);
+    return this.#origins.run(server.origin, () => this.#admitted(match, query, exchange, server));
+  }
+
+  async #admitted(
+    { value: route, params }: Match<Route>,
+    query: Query,
+    exchange: Exchange,
+    server: FromServer | undefined,
+  ): Promise<Reply> {
     const { request, response, address } = exchange;
-    const isServer = route.auth === 'server';
-    const server = isServer ? await this.#fromServer(route, request, address) : undefined;
-    const accessToken = isServer ? undefined : accessTokenOf(request, query);
-    const requester = isServer
-      ? undefined
-      : await this.#options.admission.admit(route, accessToken, query, request, address);
+    const accessToken = server === undefined ? accessTokenOf(request, query) : undefined;
+    const requester =
+      server === undefined
+        ? await this.#options.admission.admit(route, accessToken, query, request, address)
+        : undefined;
     const body = route.body === undefined ? undefined : (server?.body ?? (await this.#body(route, request)));
     const context = new Context(
       {

@@ -38,7 +38,17 @@ export type Resource = 'client' | 'federation' | 'admin' | 'metrics';
 export type AuthKind = 'none' | 'optional' | 'user' | 'guest' | 'admin' | 'server';
 
 export type RateClass =
-  'none' | 'read' | 'write' | 'message' | 'login' | 'register' | 'join' | 'invite' | 'keys' | 'federation';
+  | 'none'
+  | 'read'
+  | 'write'
+  | 'message'
+  | 'login'
+  | 'register'
+  | 'join'
+  | 'invite'
+  | 'remoteInvite'
+  | 'keys'
+  | 'federation';
 
 export type Method = 'GET' | 'PUT' | 'POST' | 'DELETE';
 

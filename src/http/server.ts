@@ -3,14 +3,14 @@
  * connections, parked requests answered with what they have, the rest finished within the time given.
  */
 import express from 'express';
-import { readFileSync } from 'node:fs';
-import { createServer as createHttpServer, type Server, type ServerOptions } from 'node:http';
+import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
 import type { Listener } from '../config/index.ts';
 import { matrixError } from '../matrix/errors.ts';
 import type { Logger } from '../util/log.ts';
+import { type CertificateFiles, CertificateWatch, readCertificate } from './certificate.ts';
 import type { Kernel } from './kernel.ts';
 import { commonHeaderLines } from './reply.ts';
 import type { SocketGate } from './socket.ts';
@@ -37,6 +37,7 @@ export interface HttpServerOptions {
 export class HttpServer {
   readonly #options: HttpServerOptions;
   readonly #servers: Server[] = [];
+  readonly #certificates: CertificateWatch[] = [];
 
   private constructor(options: HttpServerOptions) {
     this.#options = options;
@@ -66,6 +67,7 @@ export class HttpServer {
   /** Ends all service within `graceMs`; what is not done by then is cut. */
   async stop(graceMs: number): Promise<void> {
     const { kernel, sockets } = this.#options;
+    for (const certificate of this.#certificates) certificate[Symbol.dispose]();
     const closed = this.#servers.map((server) => new Promise<void>((resolve) => server.close(() => resolve())));
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<void>((resolve) => (timer = setTimeout(resolve, graceMs)));
@@ -89,23 +91,19 @@ export class HttpServer {
     const app = express();
     app.disable('x-powered-by');
     app.use((request, response) => void kernel.handle(table, request, response));
-    const server =
-      listener.tls === undefined
-        ? createHttpServer(serverOptions, app)
-        : createHttpsServer({ ...serverOptions, ...readTls(listener.tls) }, app);
+    const server = listener.tls === undefined ? createHttpServer(serverOptions, app) : this.#secure(listener.tls, app);
     server.on('upgrade', (request, stream, head) => void sockets.upgrade(socketTable, request, stream, head));
     server.on('clientError', refuseBroken);
     await bind(server, listener);
     this.#servers.push(server);
     log.info({ address: listener.address, port: (server.address() as AddressInfo).port }, 'listening');
   }
-}
 
-function readTls({ cert, key }: { readonly cert: string; readonly key: string }): { cert: Buffer; key: Buffer } {
-  try {
-    return { cert: readFileSync(cert), key: readFileSync(key) };
-  } catch (error) {
-    throw new Error(`the certificate of a listener cannot be read: ${(error as Error).message}`, { cause: error });
+  #secure(files: CertificateFiles, app: RequestListener): Server {
+    const certificate = readCertificate(files);
+    const server = createHttpsServer({ ...serverOptions, ...certificate }, app);
+    this.#certificates.push(new CertificateWatch(server, files, certificate, this.#options.log));
+    return server;
   }
 }
 

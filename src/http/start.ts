@@ -38,6 +38,7 @@ export async function startHttp(options: StartHttpOptions): Promise<HttpServer> 
     db,
     admission,
     maxBody: config.limits.requestBody,
+    perServer: config.limits.serverRequests,
     clock,
     log,
     observer: metrics,

@@ -89,6 +89,7 @@ export const rateLimits = section('How much one user or one address may ask for 
   join: rate('Joining rooms.', 1, 20),
   invite: rate('Inviting others.', 1, 20),
   keys: rate('Uploading, querying and claiming encryption keys.', 20, 200),
+  remote_invite: rate('Invites by users of other servers, per server, per sender and per invited user.', 0.3, 10),
   federation: rate('Requests of other servers, per server, and of unknown ones, per address.', 100, 1000),
   login: rate('Logging in, per address and per account.', 0.2, 10),
   register: rate('Making accounts, per address.', 0.1, 5),
@@ -100,6 +101,11 @@ export const limits = section('The size of what is accepted. An event is held to
     default: '4 MiB',
     min: 65_536,
     max: 1024 ** 3,
+  }),
+  server_requests: integer({
+    doc: 'How many requests of one other server are worked on at a time; ten times as many wait, more are refused.',
+    default: 20,
+    min: 1,
   }),
 });
 
