@@ -162,7 +162,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   );
   const serverToServer = lifecycle.use(
     'federation',
-    createFederation({ db, rooms, remote, serverName, outOfBand: undefined, edus, clock, log }),
+    createFederation({ db, rooms, remote, serverName, outOfBand: memberships.outOfBand, edus, clock, log }),
   );
   metrics.add(serverToServer.measures);
   const limiter = new RateLimiter(config.rateLimits, clock);

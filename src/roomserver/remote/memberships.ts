@@ -6,7 +6,6 @@
 import type { FedClient } from '../../fedclient/index.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import {
-  type RoomAlias,
   type RoomId,
   type ServerName,
   type UserId,

@@ -2,8 +2,8 @@
  * Memberships of our users in rooms that this server is not in (INVARIANTS 16): invites as they come in (S-S API v1.19
  * §Inviting to a room), their withdrawal, answers to knocks. They never touch a room's state.
  */
-import { MatrixError, matrixError } from '../../matrix/errors.ts';
-import { type RoomId, type UserId, parseRoomId, parseUserId } from '../../matrix/ids.ts';
+import { type MatrixError, matrixError } from '../../matrix/errors.ts';
+import { type RoomId, type ServerName, type UserId, parseUserId } from '../../matrix/ids.ts';
 import { type JsonObject, asString, isJsonObject, memberOf, parseJson } from '../../matrix/json.ts';
 import { membershipIn } from '../../matrix/auth-types.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
@@ -113,36 +113,43 @@ export class OutOfBand {
   }
 
   /**
-   * An event of a room that this server is not in: whether it ends the invite or knock of one of our users. "A retraction
-   * … is accepted only if it cites the stored invite and has that invite's sender"; a knock may be turned down by anybody
-   * who cites it.
+   * An event of a room that this server is not in: taken if it ends the invite or knock of one of our users, or is that
+   * invite once more; undefined otherwise. "A retraction … is accepted only if it cites the stored invite and has that
+   * invite's sender"; a knock may be turned down by anybody who cites it.
    *
-   * @param text raw PDU
+   * @param text raw PDU, not checked
    */
-  async retracted(text: string): Promise<boolean> {
+  async receive(
+    _origin: ServerName,
+    roomId: string,
+    text: string,
+  ): Promise<{ readonly eventId: string; readonly error: undefined } | undefined> {
     const { db, rooms, pdus } = this.#parts;
     const parsed = parseJson(text);
-    const roomId = parseRoomId(asString(memberOf(parsed, 'room_id')) ?? '');
     const user = parseUserId(asString(memberOf(parsed, 'state_key')) ?? '');
-    if (roomId === undefined || user === undefined || memberOf(parsed, 'type') !== 'm.room.member') return false;
+    if (user === undefined || memberOf(parsed, 'type') !== 'm.room.member') return undefined;
     const room = db.read((snapshot) => (this.#open(snapshot, roomId, user) ? rooms.room(snapshot, roomId) : undefined));
-    if (room === undefined) return false;
-    const [event] = (await pdus.check([text], room.rules, { roomId })).events;
-    const membership = event === undefined ? undefined : membershipIn(event.content);
-    if (event === undefined || (membership !== 'leave' && membership !== 'ban')) return false;
-    return db.write((tx) => {
+    if (room === undefined) return undefined;
+    const [event] = (await pdus.check([text], room.rules, { roomId: room.roomId })).events;
+    if (event === undefined) return undefined;
+    const taken = await db.write((tx) => {
       const held = this.#open(tx, roomId, user);
-      if (held === undefined || !event.authEvents.includes(held.event.eventId)) return false;
+      if (held === undefined) return false;
+      if (held.event.eventId === event.eventId) return true;
+      const membership = membershipIn(event.content);
+      if (membership !== 'leave' && membership !== 'ban') return false;
+      if (!event.authEvents.includes(held.event.eventId)) return false;
       if (held.row.membership === 'invite' && held.event.sender !== event.sender) return false;
       rooms.setOutOfBandMembership(tx, room, user, membership, event);
       return true;
     });
+    return taken ? { eventId: event.eventId, error: undefined } : undefined;
   }
 
   /** The out-of-band invite or knock that a user of ours has in a room that we are not in. */
   #open(
     snapshot: Snapshot,
-    roomId: RoomId,
+    roomId: string,
     user: UserId,
   ): { readonly row: LocalMembership; readonly event: RoomEvent } | undefined {
     const { rooms, users } = this.#parts;
