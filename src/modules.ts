@@ -114,6 +114,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     'remote users',
     createRemoteUsers({ db, lists: users.remoteLists, federation, clock, log }),
   );
+  metrics.add(remoteUsers.measures);
   const edus = createEdus({ db, rooms, users, remoteUsers, clock, log });
   const media = lifecycle.use(
     'media',

@@ -3,6 +3,7 @@ import type { FedClient } from '../../fedclient/index.ts';
 import type { Database } from '../../storage/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
+import type { Measure } from '../../util/metrics.ts';
 import { RemoteKeys } from './keys.ts';
 import { ListFetcher } from './list-fetcher.ts';
 import type { RemoteLists } from './lists.ts';
@@ -13,6 +14,7 @@ export interface RemoteUsers extends AsyncDisposable {
   readonly fetcher: ListFetcher;
   readonly keys: RemoteKeys;
   readonly profiles: RemoteProfiles;
+  readonly measures: readonly Measure[];
 }
 
 export interface RemoteUsersParts {
@@ -30,5 +32,13 @@ export function createRemoteUsers(parts: RemoteUsersParts): RemoteUsers {
   const fetcher = new ListFetcher({ ...parts, log });
   const keys = new RemoteKeys({ ...parts, fetcher });
   const profiles = new RemoteProfiles(parts);
-  return { lists, fetcher, keys, profiles, [Symbol.asyncDispose]: () => fetcher.close() };
+  const measures: Measure[] = [
+    {
+      name: 'neurite_device_list_fetches',
+      help: 'Device lists of other servers being fetched',
+      kind: 'gauge',
+      read: () => fetcher.running,
+    },
+  ];
+  return { lists, fetcher, keys, profiles, measures, [Symbol.asyncDispose]: () => fetcher.close() };
 }

@@ -36,6 +36,8 @@ export type KeyWish = readonly (readonly [userId: UserId, devices: readonly stri
 
 /** More lists of one server than this are asked for in one question, and fetched one by one afterwards. */
 const maxFetched = 20;
+/** Servers asked at a time for one client. */
+const maxServers = 40;
 /** A server that has not answered in this time does not hold up the others, in ms. */
 const longestMs = 20_000;
 
@@ -50,8 +52,9 @@ export class RemoteKeys {
   /** Keys of remote users as `viewer` may see them. @param timeoutMs how long servers are waited for */
   async query(viewer: UserId, wish: KeyWish, timeoutMs: number): Promise<RemoteKeyAnswer> {
     const answer: RemoteKeyAnswer = { devices: {}, signingKeys: { master: {}, self_signing: {} }, failures: {} };
-    const servers = [...byServer(wish)].map(async ([server, users]) => {
-      const found = await this.#limited(this.#ofServer(server, users), timeoutMs);
+    const until = this.#parts.clock.now() + clamp(timeoutMs);
+    await eachOf(byServer(wish), async ([server, users]) => {
+      const found = await this.#limited(this.#ofServer(server, users), until - this.#parts.clock.now());
       if (!found.ok) answer.failures[server] = failureOf(found.error);
       else if (found.value.failed !== undefined) answer.failures[server] = failureOf(found.value.failed);
       const keys = found.ok ? found.value.keys : this.#known(users);
@@ -59,7 +62,6 @@ export class RemoteKeys {
         for (const [userId, only] of users) this.#show(snapshot, answer, viewer, userId, only, keys.get(userId));
       });
     });
-    await Promise.all(servers);
     return answer;
   }
 
@@ -71,13 +73,14 @@ export class RemoteKeys {
     const keys: ByDevice = {};
     const failures: Record<string, JsonObject> = {};
     const users = Object.keys(wish).flatMap((name) => parseUserId(name) ?? []);
-    const servers = [...byServer(users.map((userId) => [userId, []]))].map(async ([server, ofServer]) => {
+    const until = this.#parts.clock.now() + clamp(timeoutMs);
+    await eachOf(byServer(users.map((userId) => [userId, []])), async ([server, ofServer]) => {
       const wanted = Object.fromEntries(ofServer.map(([userId]) => [userId, wish[userId] ?? {}]));
-      const answer = await this.#parts.federation.api.claimKeys(server, wanted, { timeoutMs: clamp(timeoutMs) });
+      const left = Math.max(1, until - this.#parts.clock.now());
+      const answer = await this.#parts.federation.api.claimKeys(server, wanted, { timeoutMs: left });
       if (!answer.ok) failures[server] = failureOf(answer.error);
       else takeClaimed(keys, wanted, answer.value.one_time_keys);
     });
-    await Promise.all(servers);
     return { keys, failures };
   }
 
@@ -205,6 +208,15 @@ interface ServerKeys {
 }
 
 const clamp = (timeoutMs: number): number => Math.min(Math.max(timeoutMs, 0), longestMs);
+
+/** One after another in a bounded number of lines: a big room has more servers than this one has connections to spare. */
+async function eachOf<T>(items: Iterable<T>, work: (item: T) => Promise<void>): Promise<void> {
+  const rest = items[Symbol.iterator]();
+  const line = async (): Promise<void> => {
+    for (let next = rest.next(); next.done !== true; next = rest.next()) await work(next.value);
+  };
+  await Promise.all(Array.from({ length: maxServers }, line));
+}
 
 function byServer(wish: KeyWish): Map<ServerName, (readonly [UserId, readonly string[]])[]> {
   const servers = new Map<ServerName, (readonly [UserId, readonly string[]])[]>();

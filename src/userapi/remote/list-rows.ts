@@ -18,9 +18,6 @@ export interface ListRow {
 export const selectList = sql<[userId: string], ListRow>('SELECT * FROM userapi_remote_lists WHERE user_id = ?');
 export const selectAny = sql<[], { user_id: UserId }>('SELECT user_id FROM userapi_remote_lists LIMIT 1');
 export const selectListed = sql<[], { user_id: UserId }>('SELECT user_id FROM userapi_remote_lists');
-export const countListed = sql<[], { lists: number; stale: number }>(
-  'SELECT count(*) AS lists, count(*) FILTER (WHERE fresh = 0) AS stale FROM userapi_remote_lists',
-);
 /** Whoever tells of a change answers, and is asked at once; otherwise a pause after a failure stays. */
 export const upsertStale = sql<[userId: string, server: string, announce: number]>(
   `INSERT INTO userapi_remote_lists (user_id, server, fresh, base_stream, seen, announce, retry_at, pause_ms)
