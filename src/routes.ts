@@ -52,6 +52,7 @@ import { voipRoutes } from './clientapi/routes/voip.ts';
 import type { RoomNid } from './bus/index.ts';
 import {
   eventReadRoutes,
+  stateReadRoutes,
   federationDirectoryRoutes,
   federationHierarchyRoutes,
   federationMediaRoutes,
@@ -170,17 +171,18 @@ function administratorRoutes(modules: Modules): Route[] {
 
 /** What other servers ask. */
 function federationRoutes(modules: Modules): Route[] {
-  const { config, db, rooms, remote, memberships, perform, media, appservices, serverName, clock } = modules;
+  const { config, limiter, db, rooms, remote, memberships, perform, media, appservices, serverName, clock } = modules;
   const { directory: networkRooms, queries } = appservices;
   const isListShared = config.rooms.publicListOverFederation;
   return [
     ...modules.serverToServer.routes,
     ...keyServerRoutes({ ...modules.federation, version, clock }),
-    ...eventReadRoutes({ db, rooms, serverName, clock }),
+    ...eventReadRoutes({ db, rooms, remote, serverName, clock }),
+    ...stateReadRoutes({ db, rooms, remote, serverName, clock }),
     ...federationDirectoryRoutes({ db, rooms, perform, serverName, isListShared, queries, networkRooms }),
     ...federationHierarchyRoutes({ db, rooms, serverName }),
     ...residentRoutes({ db, rooms, perform, remote, serverName }),
-    ...inviteRoutes({ db, rooms, remote, memberships, serverName }),
+    ...inviteRoutes({ db, rooms, remote, memberships, serverName, limiter }),
     ...federationMediaRoutes({ media, serverName }),
     ...queryProfileRoutes({ db, ...modules.users }),
     ...userKeyRoutes({ db, ...modules.users }),

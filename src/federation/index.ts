@@ -13,3 +13,4 @@ export { openIdUserInfoRoutes } from './routes/openid.ts';
 export { queryProfileRoutes } from './routes/query-profile.ts';
 export { onBindRoutes } from './routes/third-party-invites.ts';
 export { userKeyRoutes } from './routes/user-keys.ts';
+export { stateReadRoutes } from './routes/states.ts';

@@ -72,4 +72,5 @@ export class CertificateWatch implements Disposable {
   }
 }
 
-const textOf = ({ cert, key }: { readonly cert: Buffer; readonly key: Buffer }): string => `${cert}\n${key}`;
+const textOf = ({ cert, key }: { readonly cert: Buffer; readonly key: Buffer }): string =>
+  `${cert.toString()}\n${key.toString()}`;

@@ -12,6 +12,7 @@ import { CertificateWatch, readCertificate } from '../../src/http/certificate.ts
 import { OriginGate } from '../../src/http/origin-gate.ts';
 import { createLogger } from '../../src/util/log.ts';
 import { startTestServer, testConfig } from '../support/http.ts';
+import { startServers } from '../support/servers.ts';
 import { trusting } from '../support/serving.ts';
 import { makeTestCa } from '../support/tls.ts';
 
@@ -63,6 +64,27 @@ describe('requests of one server', () => {
     const statuses = [await ask('a.test'), await ask('a.test'), await ask('a.test'), await ask('a.test')];
     expect(statuses).toEqual([200, 200, 200, 429]);
     expect(await ask('b.test')).toBe(200);
+  });
+});
+
+describe('invites from another server', () => {
+  test('are refused when too many come', async () => {
+    const limit = { 'rate_limits.remote_invite.per_second': '0.001', 'rate_limits.remote_invite.burst': '2' };
+    const { servers } = await startServers(2, { set: { 'rate_limits.enabled': 'true', ...limit } });
+    try {
+      const [near, far] = servers;
+      if (near === undefined || far === undefined) throw new Error('no servers');
+      const [alice, bob] = [await near.user('alice'), await far.user('bob')];
+      const invite = async (): Promise<number> => {
+        const { room_id: id } = await alice.must('POST', '/_matrix/client/v3/createRoom', {});
+        const path = `/_matrix/client/v3/rooms/${encodeURIComponent(String(id))}/invite`;
+        return (await alice.ask('POST', path, { user_id: bob.userId })).status;
+      };
+      expect([await invite(), await invite()]).toEqual([200, 200]);
+      expect(await invite()).toBeGreaterThanOrEqual(400);
+    } finally {
+      for (const server of servers) await server[Symbol.asyncDispose]();
+    }
   });
 });
 

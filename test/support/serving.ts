@@ -1,6 +1,11 @@
 /** The rows that other servers ask, over rooms that a test fills: whoever asks says its name, signatures are left out. */
 import type { Config } from '../../src/config/index.ts';
-import { eventReadRoutes, federationDirectoryRoutes, federationHierarchyRoutes } from '../../src/federation/index.ts';
+import {
+  eventReadRoutes,
+  federationDirectoryRoutes,
+  federationHierarchyRoutes,
+  stateReadRoutes,
+} from '../../src/federation/index.ts';
 import type { ServerAuthenticator } from '../../src/http/index.ts';
 import { matrixError } from '../../src/matrix/errors.ts';
 import type { ServerName } from '../../src/matrix/ids.ts';
@@ -42,9 +47,12 @@ export async function startServing(config: Partial<Config> = {}): Promise<Servin
   };
   const perform = createPerform({ rooms: core, users, serverName, defaultVersion: '12', clock });
   const parts = { db, rooms: core, perform, serverName, clock, isListShared: true };
+  // No room is partial here.
+  const reading = { ...parts, remote: { partial: { awaitFull: async (): Promise<void> => undefined } } };
   const queries = { alias: async (): Promise<void> => undefined };
   const routes = [
-    ...eventReadRoutes(parts),
+    ...eventReadRoutes(reading),
+    ...stateReadRoutes(reading),
     ...federationDirectoryRoutes({ ...parts, queries, networkRooms: { rooms: () => [] } }),
     ...federationHierarchyRoutes(parts),
   ];

@@ -1,34 +1,21 @@
 /**
- * Events, states and auth chains for other servers in the room (S-S API v1.19 §Retrieving events, §Backfilling and
- * retrieving missing events, §Retrieving event authorisation information). PDUs are told as raw text, as they were signed.
+ * Events and history for other servers in the room (S-S API v1.19 §Retrieving events, §Backfilling and retrieving missing
+ * events). PDUs are told as raw text, as they were signed.
  */
 import * as v from 'valibot';
 import { direction, JsonText, maybe, route, wholeNumber, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import type { ServerName } from '../../matrix/ids.ts';
 import {
-  authChain,
-  eventIdsOf,
   eventsBetween,
   eventsByTime,
   eventsUpTo,
-  pduTexts,
   roomForServer,
-  type RoomReader,
   ServerView,
-  stateForServer,
   type StoredEvent,
 } from '../../roomserver/index.ts';
-import type { Database, Shown, Snapshot } from '../../storage/index.ts';
-import type { Clock } from '../../util/clock.ts';
+import type { Snapshot } from '../../storage/index.ts';
 import { Slice } from '../../util/slice.ts';
-
-export interface EventReadParts {
-  readonly db: Database;
-  readonly rooms: RoomReader;
-  readonly serverName: ServerName;
-  readonly clock: Clock;
-}
+import { type EventReadParts, inRoom, joined, settled, textsFor, transaction } from './reading.ts';
 
 const v1 = '/_matrix/federation/v1';
 /** "up to the given limit": we tell no more than this at a time. */
@@ -44,50 +31,10 @@ const time = v.pipe(v.string(), v.regex(/^-?\d{1,16}$/, 'expected a time in mill
 
 export const eventReadRoutes = (parts: EventReadParts): Route[] => [
   eventRoute(parts),
-  ...stateRoutes(parts),
-  eventAuthRoute(parts),
   backfillRoute(parts),
   missingEventsRoute(parts),
   eventAtTimeRoute(parts),
 ];
-
-/** A transaction without ids around PDUs. */
-const transaction = ({ serverName, clock }: EventReadParts, texts: readonly string[]): JsonText =>
-  new JsonText([
-    `{"origin":${JSON.stringify(serverName)},"origin_server_ts":${clock.now()},"pdus":[`,
-    ...joined(texts),
-    ']}',
-  ]);
-
-const joined = (texts: readonly string[]): string[] => texts.map((text, index) => (index === 0 ? text : `,${text}`));
-
-/** The texts as this server may see them. */
-async function textsFor(view: ServerView, events: readonly StoredEvent[]): Promise<string[]> {
-  const slice = new Slice();
-  const texts: string[] = [];
-  for (const event of events) {
-    texts.push(view.pduText(event));
-    if (slice.spent) await slice.tick();
-  }
-  return texts;
-}
-
-/** Opens a snapshot on a room that the server is in. @throws M_FORBIDDEN */
-function inRoom<T>(
-  { db, rooms }: EventReadParts,
-  {
-    origin,
-    shown,
-    params,
-  }: { readonly origin: ServerName; readonly shown: Shown; readonly params: { roomId: string } },
-  work: (snapshot: Snapshot, room: ReturnType<typeof roomForServer>) => Promise<T>,
-): Promise<T> {
-  return db.snapshot(async (snapshot) => {
-    const room = roomForServer(snapshot, rooms, params.roomId, origin);
-    shown.key(`room:${room.nid}`);
-    return work(snapshot, room);
-  });
-}
 
 const eventRoute = (parts: EventReadParts): Route =>
   route({
@@ -95,70 +42,20 @@ const eventRoute = (parts: EventReadParts): Route =>
     path: `${v1}/event/:eventId`,
     auth: 'server',
     rate: 'federation',
-    handle: ({ origin, params: { eventId }, shown }) => {
+    handle: async ({ origin, params: { eventId }, shown, signal }) => {
       const { db, rooms } = parts;
-      return db.read((snapshot) => {
+      const known = (snapshot: Snapshot): StoredEvent => {
         const event = rooms.eventById(snapshot, eventId);
         if (event === undefined || event.rejected) throw matrixError.notFound('The event is not known');
-        const { roomId, nid } = rooms.roomByNid(snapshot, event.room);
+        return event;
+      };
+      const { roomId, nid } = db.read((snapshot) => rooms.roomByNid(snapshot, known(snapshot).room));
+      await settled(parts, roomId, signal);
+      return db.read((snapshot) => {
         const room = roomForServer(snapshot, rooms, roomId, origin);
         shown.key(`room:${nid}`);
-        return transaction(parts, [new ServerView(snapshot, rooms, room, origin).pduText(event)]);
+        return transaction(parts, [new ServerView(snapshot, rooms, room, origin).pduText(known(snapshot))]);
       });
-    },
-  });
-
-const stateQuery = v.object({ event_id: v.string() });
-
-const stateRoutes = (parts: EventReadParts): Route[] => {
-  const { db, rooms } = parts;
-  const row = { method: 'GET', auth: 'server', rate: 'federation', query: stateQuery } as const;
-  return [
-    route({
-      ...row,
-      path: `${v1}/state/:roomId`,
-      handle: async ({ origin, params: { roomId }, query: { event_id: eventId }, shown }) => {
-        const { state, authChain: chain } = await db.snapshot(async (snapshot) => {
-          const served = await stateForServer(snapshot, rooms, { roomId, eventId, server: origin });
-          shown.key(`room:${rooms.room(snapshot, roomId)?.nid}`);
-          return served;
-        });
-        const [stateTexts, chainTexts] = [await pduTexts(db, rooms, state), await pduTexts(db, rooms, chain)];
-        return new JsonText(['{"auth_chain":[', ...joined(chainTexts), '],"pdus":[', ...joined(stateTexts), ']}']);
-      },
-    }),
-    route({
-      ...row,
-      path: `${v1}/state_ids/:roomId`,
-      handle: ({ origin, params: { roomId }, query: { event_id: eventId }, shown }) =>
-        db.snapshot(async (snapshot) => {
-          const served = await stateForServer(snapshot, rooms, { roomId, eventId, server: origin });
-          shown.key(`room:${rooms.room(snapshot, roomId)?.nid}`);
-          return {
-            auth_chain_ids: await eventIdsOf(snapshot, rooms, served.authChain),
-            pdu_ids: await eventIdsOf(snapshot, rooms, served.state),
-          };
-        }),
-    }),
-  ];
-};
-
-const eventAuthRoute = (parts: EventReadParts): Route =>
-  route({
-    method: 'GET',
-    path: `${v1}/event_auth/:roomId/:eventId`,
-    auth: 'server',
-    rate: 'federation',
-    handle: async (asked) => {
-      const { db, rooms } = parts;
-      const chain = await inRoom(parts, asked, async (snapshot, room) => {
-        const event = rooms.eventById(snapshot, asked.params.eventId);
-        if (event === undefined || event.room !== room.nid || event.rejected) {
-          throw matrixError.notFound('The event is not known');
-        }
-        return authChain(snapshot, rooms, room, [event.nid]);
-      });
-      return new JsonText(['{"auth_chain":[', ...joined(await pduTexts(db, rooms, chain)), ']}']);
     },
   });
 

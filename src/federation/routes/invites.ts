@@ -3,7 +3,7 @@
  * server wants redeemed (§Third-party invites).
  */
 import * as v from 'valibot';
-import { jsonObject, JsonText, route, type Route } from '../../http/index.ts';
+import { jsonObject, JsonText, type RateLimiter, route, type Route } from '../../http/index.ts';
 import { authChecks } from '../../matrix/auth-checks.ts';
 import { canonicalJson } from '../../matrix/canonical-json.ts';
 import { matrixError } from '../../matrix/errors.ts';
@@ -21,6 +21,7 @@ export interface InviteParts {
   readonly remote: Pick<RemoteRooms, 'pdus'>;
   readonly memberships: RemoteMemberships;
   readonly serverName: ServerName;
+  readonly limiter: RateLimiter;
 }
 
 export const inviteRoutes = (parts: InviteParts): Route[] => [inviteV2(parts), inviteV1(parts), exchangeRoute(parts)];
@@ -80,7 +81,8 @@ const inviteV1 = (parts: InviteParts): Route =>
   });
 
 /** The event's JSON with our signature. */
-async function receive({ db, rooms, remote, memberships, serverName }: InviteParts, sent: Sent): Promise<string> {
+async function receive(parts: InviteParts, sent: Sent): Promise<string> {
+  const { db, rooms, remote, memberships, serverName } = parts;
   const { origin, rules, state } = sent;
   const event = memberEventIn(sent.event, rules, { origin, membership: 'invite' });
   const target = parseUserId(event.stateKey ?? '');
@@ -89,6 +91,10 @@ async function receive({ db, rooms, remote, memberships, serverName }: InvitePar
   }
   if (event.roomId !== sent.roomId || event.eventId !== (sent.eventId as EventId)) {
     throw matrixError.invalidParam('The event is another one than the path names');
+  }
+  // Against invite spam: by many users of one server, by one user, and of one user from everywhere.
+  for (const who of [`server:${origin}`, `sender:${event.sender}`, `target:${target}`]) {
+    parts.limiter.demand('remoteInvite', who);
   }
   db.read((snapshot) => {
     const room = rooms.room(snapshot, event.roomId);

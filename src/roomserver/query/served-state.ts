@@ -27,7 +27,7 @@ export async function stateForServer(
 ): Promise<ServedState> {
   const room = roomForServer(snapshot, rooms, wish.roomId, wish.server);
   const event = toldEvent(snapshot, rooms, room, wish.eventId);
-  if (event === undefined || event.snapshot === 0) {
+  if (event === undefined || event.snapshot === 0 || rooms.isPartial(snapshot, room.nid)) {
     throw matrixError.notFound('The state at this event is not known');
   }
   const state = rooms.stateEntries(snapshot, event.snapshot).map((entry) => entry.event);
