@@ -11,7 +11,7 @@ import type { Measure } from '../util/metrics.ts';
 import { Checkpointer } from './checkpoint.ts';
 import { Connection, type Snapshot } from './connection.ts';
 import { Durability, Shown } from './durability.ts';
-import { CommitError } from './errors.ts';
+import { CommitError, NotReady } from './errors.ts';
 import { databaseMeasures, type Counters } from './measures.ts';
 import type { Reader } from './read-only.ts';
 import { Sequence, type Position } from './sequence.ts';
@@ -25,6 +25,8 @@ interface Unit {
   readonly work: (tx: Tx) => unknown;
   readonly resolve: (value: unknown) => void;
   readonly reject: (error: unknown) => void;
+  /** How often it was thrown back because something was not ready. */
+  throwbacks: number;
 }
 
 interface Finished {
@@ -43,6 +45,8 @@ export interface DatabaseOptions {
 
 /** Work done in one group before it commits and gives the loop a turn, in ms. */
 const groupBudgetMs = 12;
+/** Times that a unit may be thrown back. */
+const mostThrowbacks = 30;
 const begin = sql('BEGIN IMMEDIATE');
 const beginRead = sql('BEGIN');
 const commit = sql('COMMIT');
@@ -91,12 +95,13 @@ export class Database implements Reader {
 
   /**
    * Runs `work` in the next group commit and resolves with its value once it is on disk. A throw inside rolls back this
-   * unit alone and rejects with the same error; a failed COMMIT rejects every unit of the group.
+   * unit alone and rejects with the same error, but for NotReady, which has it run again; a failed COMMIT rejects every
+   * unit of the group.
    */
   write<T>(work: (tx: Tx) => NotPromise<T>): Promise<T> {
     if (this.#closed) return Promise.reject(new Error('the database is closed'));
     return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ work, resolve: resolve as (value: unknown) => void, reject });
+      this.#queue.push({ work, resolve: resolve as (value: unknown) => void, reject, throwbacks: 0 });
       this.#schedule();
     });
   }
@@ -227,9 +232,20 @@ export class Database implements Reader {
       this.#writer.run(undoUnit);
       this.#writer.run(keepUnit);
       tx.rollbackTo(mark);
+      if (error instanceof NotReady && unit.throwbacks < mostThrowbacks) return this.#throwBack(unit, error);
       this.#counters.failedUnits += 1;
       unit.reject(error);
     }
+  }
+
+  /** The unit runs again, behind what waits by then. */
+  #throwBack(unit: Unit, { ready }: NotReady): void {
+    unit.throwbacks += 1;
+    ready().then(() => {
+      if (this.#closed) return unit.reject(new Error('the database is closed'));
+      this.#queue.push(unit);
+      this.#schedule();
+    }, unit.reject);
   }
 
   /** Nothing of the group stands. Units that failed by themselves have their own error already. */

@@ -8,7 +8,7 @@ export { type DataFolder, type DataFolderFault, openDataFolder, readDataFolder }
 export { Database, type DatabaseOptions, type NotPromise } from './database.ts';
 export { type DerivedRow, DerivedTable } from './derived.ts';
 export { Shown } from './durability.ts';
-export { CommitError, isStorageFull } from './errors.ts';
+export { CommitError, isStorageFull, NotReady } from './errors.ts';
 export { openReadOnly, type ReadOnlyDatabase, type Reader } from './read-only.ts';
 export type { Tx } from './transaction.ts';
 export { asPosition, type Position } from './sequence.ts';

@@ -4,7 +4,7 @@ import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeF
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
-import { CommitError, openDatabase, sql, type Database } from '../../src/storage/index.ts';
+import { CommitError, NotReady, openDatabase, sql, type Database } from '../../src/storage/index.ts';
 import { compileShim } from '../support/shim.ts';
 
 const repository = join(import.meta.dirname, '../..');
@@ -302,5 +302,39 @@ describe('the disk', () => {
     expect(child.status).toBe(3);
     expect(child.stdout).toContain('fatal');
     expect(child.stdout).not.toContain('acknowledged');
+  });
+});
+
+describe('INVARIANTS 3: a unit that needs something from outside', () => {
+  test('is thrown back and runs again when it is there, while others go on', async () => {
+    const db = open();
+    let arrived: string | undefined;
+    let arrive = (): void => undefined;
+    const waits = new Promise<void>((resolve) => (arrive = resolve));
+    const late = db.write((tx) => {
+      tx.run(insert, 'late');
+      if (arrived === undefined) throw new NotReady(() => waits);
+      return arrived;
+    });
+    await add(db);
+    expect(rowsOf(db)).toBe(1);
+    arrived = 'here';
+    arrive();
+    expect([await late, rowsOf(db)]).toEqual(['here', 2]);
+    await db.close();
+  });
+
+  test('fails when that fails, or when it is never satisfied', async () => {
+    const db = open();
+    const failing = db.write(() => {
+      throw new NotReady(() => Promise.reject(new Error('nobody has it')));
+    });
+    await expect(failing).rejects.toThrow('nobody has it');
+    const endless = db.write(() => {
+      throw new NotReady(() => Promise.resolve());
+    });
+    await expect(endless).rejects.toThrow(NotReady);
+    expect(rowsOf(db)).toBe(0);
+    await db.close();
   });
 });
