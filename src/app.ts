@@ -75,7 +75,7 @@ function runTasks(modules: Modules, lifecycle: Lifecycle): void {
     runner.add({ name: `consumer ${consumer.name}`, everyMs: 10 * minuteMs, run: () => consumer.start() });
   }
   runner.add({ name: 'tasks of administrators', everyMs: 60 * minuteMs, run: () => modules.adminTasks.resume() });
-  for (const task of [...media.tasks, ...modules.serverToServer.tasks]) runner.add(task);
+  for (const task of [...media.tasks, ...modules.serverToServer.tasks, ...modules.remote.tasks]) runner.add(task);
 }
 
 async function listen(modules: Modules, lifecycle: Lifecycle): Promise<{ readonly urls: readonly string[] }> {

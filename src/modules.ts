@@ -105,6 +105,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   const remote = lifecycle.use('remote rooms', createRemoteRooms({ federation, db, rooms, serverName, clock, log }));
   lifecycle.use('partial rooms', remote.partial);
   metrics.add(remote.partial.measures);
+  metrics.add(remote.measures);
   const users = createUserApi({
     ...{ db, bus, rooms, config, serverName, signingKey, clock },
     isReserved: (userId) => services.reservesUser(userId),

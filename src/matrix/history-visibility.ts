@@ -8,6 +8,9 @@ const visibilities = ['world_readable', 'shared', 'invited', 'joined'] as const;
 export type HistoryVisibility = (typeof visibilities)[number];
 
 /** The visibility that the content of an `m.room.history_visibility` event sets; absent or not understood: `shared`. */
+/** Events that only bring branches of a room's graph together; nobody is shown them. */
+export const dummyType = 'org.matrix.dummy_event';
+
 export function historyVisibilityIn(content: JsonObject | undefined): HistoryVisibility {
   const value = asString(memberOf(content, 'history_visibility'));
   return visibilities.find((visibility) => visibility === value) ?? 'shared';

@@ -56,6 +56,7 @@ export { eventIdsOf, pduTexts, stateForServer, type ServedState } from './query/
 export { aclAllows, demandAcl, roomForServer, ServerView } from './query/server-visibility.ts';
 export { plainTopic, publishedRoom, roomSummary, type RoomSummary } from './query/room-summary.ts';
 export type * from './types.ts';
+export type { StateReset } from './input/job.ts';
 export { openRoomReader } from './reader.ts';
 export { storesMeasures } from './stores.ts';
 export { createRoomCore, type RoomCoreOptions } from './room-core.ts';

@@ -6,7 +6,8 @@ import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { RoomCore } from './core.ts';
 import { roomInput } from './input/input.ts';
-import type { PipelineTools } from './input/job.ts';
+import type { PipelineTools, StateReset } from './input/job.ts';
+import { PolicySignatures } from './policy-signatures.ts';
 import { roomReader } from './reader.ts';
 import { Resolver } from './state/resolve.ts';
 import { type Stores, openStores } from './stores.ts';
@@ -32,6 +33,8 @@ export interface RoomServer extends RoomCore {
   readonly tools: PipelineTools;
   /** Is told when a room is partial no more, because its state is whole or because it was given up. */
   onPartialEnd(listener: (room: RoomNid) => void): void;
+  /** Is told when a resolution took a membership, power level or join rule back without a new event to cause it. */
+  onStateReset(listener: (reset: StateReset) => void): void;
 }
 
 /** The inside of the roomserver, with its stores for verification and garbage collection. */
@@ -39,6 +42,7 @@ export function createRoomCore(options: RoomCoreOptions): RoomServer {
   const { db, bus, serverName, signingKey, clock } = options;
   const stores = db.read((snapshot) => openStores(snapshot, serverName, options.stateCacheBytes));
   const partialEnds: ((room: RoomNid) => void)[] = [];
+  const stateResets: ((reset: StateReset) => void)[] = [];
   const tools: PipelineTools = {
     stores,
     resolver: new Resolver(stores, options.resolveInlineUpTo),
@@ -46,6 +50,10 @@ export function createRoomCore(options: RoomCoreOptions): RoomServer {
     append: (tx, entry, position) => void bus.append(tx, entry, position),
     onPartialEnd: (room) => {
       for (const listener of partialEnds) listener(room);
+    },
+    policies: new PolicySignatures(stores),
+    onStateReset: (reset) => {
+      for (const listener of stateResets) listener(reset);
     },
   };
   return {
@@ -55,5 +63,6 @@ export function createRoomCore(options: RoomCoreOptions): RoomServer {
     stores,
     tools,
     onPartialEnd: (listener) => void partialEnds.push(listener),
+    onStateReset: (listener) => void stateResets.push(listener),
   };
 }

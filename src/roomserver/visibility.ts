@@ -3,7 +3,13 @@
  * each event, his joins and leaves from the local membership history. Worked out for a batch of one room's events; events
  * on the same snapshot share the look-ups.
  */
-import { type HistoryVisibility, type ViewState, historyVisibilityIn, mayView } from '../matrix/history-visibility.ts';
+import {
+  dummyType,
+  type HistoryVisibility,
+  type ViewState,
+  historyVisibilityIn,
+  mayView,
+} from '../matrix/history-visibility.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { Position, Snapshot } from '../storage/index.ts';
 import { emptyKey, types } from './storage/nids.ts';
@@ -37,7 +43,7 @@ class View {
 
   mayView(event: StoredEvent): boolean {
     const slot = event.place?.slot;
-    if (slot === undefined) return false;
+    if (slot === undefined || event.type === dummyType) return false;
     const afterLastLeave = !this.#joinedNow && this.#lastLeave > 0 && slot > this.#lastLeave;
     // Whatever the visibility, who was joined may see it; most events are looked at by members.
     if (!afterLastLeave && this.#membershipAt(event.snapshot) === 'join') return true;

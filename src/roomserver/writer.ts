@@ -9,10 +9,11 @@ import { authorise } from '../matrix/event-auth.ts';
 import { type Signer, eventTemplate, finishEvent, signEvent } from '../matrix/event-builder.ts';
 import type { RoomId } from '../matrix/ids.ts';
 import type { JsonObject } from '../matrix/json.ts';
+import type { RoomEvent } from '../matrix/pdu.ts';
 import { type RoomVersionRules, rulesOfVersion } from '../matrix/room-versions.ts';
 import type { Position, Tx } from '../storage/index.ts';
 import type { CreateArguments, RoomWriter, SendOptions } from './core.ts';
-import { build, orMatrixError, planEvent, templateOf } from './event-plan.ts';
+import { build, orMatrixError, type Plan, planEvent, templateOf } from './event-plan.ts';
 import { insertRoom } from './input/input.ts';
 import { type Job, type PipelineTools, newJob } from './input/job.ts';
 import { runOwn } from './input/pipeline.ts';
@@ -40,7 +41,7 @@ export function roomWriter(tools: PipelineTools, signer: Signer): RoomWriter {
     },
     build: (tx, room, proto) => {
       const plan = planEvent(tools, signer, tx, room, proto);
-      return build({ ...signer, ...templateOf(tools, tx, room, proto, plan) });
+      return buildOwn(tools, signer, tx, room, proto, plan);
     },
     complete: (template, rules) => orMatrixError(() => finishEvent(template, rules, signer)),
     sign: (event, rules) => signEvent(event, rules, signer),
@@ -101,7 +102,7 @@ function send(
   const same = sameAsCurrent(tools, tx, room, proto);
   if (same !== undefined) return same;
   const { ground } = plan;
-  const event = build({ ...signer, ...templateOf(tools, tx, room, proto, plan) });
+  const event = buildOwn(tools, signer, tx, room, proto, plan);
   const job = newJob({ event, room, kind: 'live', coversAll: ground.coversAll });
   job.auth = plan.auth;
   job.prev = ground.prev;
@@ -116,6 +117,20 @@ function send(
 function outsideRoom({ stores: { rooms } }: PipelineTools, tx: Tx, roomId: RoomId, rules: RoomVersionRules): Room {
   return rooms.byId(tx, roomId) ?? rooms.insert(tx, { roomId, rules, creators: [], federate: true });
 }
+
+/** A signed event of our own, countersigned by the room's policy server. @throws NotReady, MatrixError */
+function buildOwn(tools: PipelineTools, signer: Signer, tx: Tx, room: Room, proto: ProtoEvent, plan: Plan): RoomEvent {
+  const template = templateOf(tools, tx, room, proto, plan);
+  const policy = tools.policies.of(tx, room);
+  if (policy === undefined) return build({ ...signer, ...template });
+  const draft = draftOf(room, proto, plan);
+  const originServerTs = proto.originServerTs ?? tools.policies.timeOf(draft) ?? template.originServerTs;
+  return tools.policies.countersign(room, policy, draft, build({ ...signer, ...template, originServerTs }));
+}
+
+/** What an event is built from, but for its time: what a policy server is asked about is found by it again. */
+const draftOf = (room: Room, { type, stateKey, sender, content, redacts }: ProtoEvent, plan: Plan): string =>
+  JSON.stringify([room.nid, type, stateKey ?? null, sender, content, redacts, plan.ground.prev.map(({ nid }) => nid)]);
 
 /** The event as it was just stored. */
 function storedOf({ event, room, nid, client, before, position }: Job): StoredEvent {

@@ -69,7 +69,7 @@ export class RoomPeer implements AsyncDisposable {
   async answer(request: PeerRequest, response: ServerResponse): Promise<void> {
     const url = new URL(request.url, 'https://peer');
     const [endpoint = '', first = '', second = ''] = url.pathname
-      .replace('/_matrix/federation/v1/', '')
+      .replace(/^\/_matrix\/(federation|policy)\/v1\//, '')
       .split('/')
       .map(decodeURIComponent);
     const scripted = await this.scripts.get(endpoint)?.(request, url, response);

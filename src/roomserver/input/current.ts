@@ -1,8 +1,10 @@
 /** The phase that moves the room's current state: the resolution of the states after all forward extremities. */
+import type { EventId } from '../../matrix/ids.ts';
 import type { Tx } from '../../storage/index.ts';
 import { moveCurrentState } from '../state/current.ts';
 import { type Resolver, ResolutionTooLarge } from '../state/resolve.ts';
-import type { SnapshotNid } from '../types.ts';
+import { types } from '../storage/nids.ts';
+import type { EventNid, SnapshotNid, StateKeyNid, TypeNid } from '../types.ts';
 import { type Job, type Phase, type PipelineTools, positionOf } from './job.ts';
 
 export const moveState: Phase = (tx, job, tools) => {
@@ -15,6 +17,9 @@ export const moveState: Phase = (tx, job, tools) => {
   if (after.length === 0) return undefined;
   const next = resolveOrDefer(tx, job, resolver, after);
   if (next === rooms.head(tx, room).snapshot) return undefined;
+  // Where one state follows from one other, nothing can be lost.
+  const isResolved = after.length > 1 || job.prev.length > 1 || job.missing.length > 0;
+  if (isResolved && !job.replacesRoom) noteReset(tx, job, tools, next);
   const position = positionOf(tx, job);
   job.stateChanged = true;
   for (const { user, membership } of moveCurrentState(stores, tx, room, next, position)) {
@@ -23,6 +28,34 @@ export const moveState: Phase = (tx, job, tools) => {
   giveUpIfEmpty(tx, job, tools);
   return undefined;
 };
+
+/** Types of state whose loss changes who may do what. */
+const guarded: ReadonlySet<TypeNid> = new Set([types.member, types.powerLevels, types.joinRules]);
+
+/**
+ * Tells of a state reset: a guarded entry goes back to an event that is older than the one in force, or away, though the
+ * event that came is nothing that could have caused it (it sets no such state itself).
+ */
+function noteReset(tx: Tx, { event, room }: Job, { stores, onStateReset }: PipelineTools, next: SnapshotNid): void {
+  const { events, states, rooms, keys } = stores;
+  if (event.stateKey !== undefined && guarded.has(stores.types.find(tx, event.type))) return;
+  const current = rooms.head(tx, room.nid).snapshot;
+  const idOf = (nid: number): EventId => events.knownMeta(tx, nid as EventNid).eventId;
+  const differences = states.difference(tx, current, next).filter(({ type }) => guarded.has(type as TypeNid));
+  // A younger event among them, from a state that was told, is cause enough for the others.
+  if (differences.some(({ from, to }) => to > from)) return;
+  const changes = differences
+    .filter(({ from }) => from > 0)
+    .map(({ type, key, from, to }) => ({
+      type: stores.types.text(tx, type as TypeNid),
+      stateKey: keys.text(tx, key as StateKeyNid),
+      from: idOf(from),
+      to: to === 0 ? undefined : idOf(to),
+    }));
+  if (changes.length === 0) return;
+  const extremities = rooms.extremities(tx, room.nid).map(idOf);
+  tx.afterCommit(() => onStateReset({ room: room.roomId, event: event.eventId, extremities, changes }));
+}
 
 /**
  * When the last user of this server has left a partial room, nobody will make it whole: its rows go. Its events stay marked,

@@ -2,11 +2,12 @@
  * One event on its way through the pipeline: what the phases have found out about it. A phase reads what earlier ones
  * set, sets its own part, and may end the way with a verdict.
  */
-import type { EventId, ServerName } from '../../matrix/ids.ts';
+import type { EventId, RoomId, ServerName } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import type { StoredEntry } from '../../bus/index.ts';
 import type { Position, Tx } from '../../storage/index.ts';
 import type { InputKind, Verdict } from '../core.ts';
+import type { PolicySignatures } from '../policy-signatures.ts';
 import type { Resolver } from '../state/resolve.ts';
 import type { EventMeta } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
@@ -21,6 +22,25 @@ export interface PipelineTools {
   readonly append: (tx: Tx, entry: StoredEntry, position?: Position) => void;
   /** A room is partial no more: its state is whole, or it was given up. Called when that is committed. */
   readonly onPartialEnd: (room: RoomNid) => void;
+  readonly policies: PolicySignatures;
+  /** The current state went back with nothing new to cause it. Called when that is committed. */
+  readonly onStateReset: (reset: StateReset) => void;
+}
+
+/** A membership, power level or join rule that a resolution changed back, or away, without a new event to cause it. */
+export interface StateReset {
+  readonly room: RoomId;
+  /** The event with which the resolution came. */
+  readonly event: EventId;
+  /** What was resolved: the forward extremities. */
+  readonly extremities: readonly EventId[];
+  /** `to` undefined: there is no such state any more. */
+  readonly changes: readonly {
+    readonly type: string;
+    readonly stateKey: string;
+    readonly from: EventId;
+    readonly to: EventId | undefined;
+  }[];
 }
 
 export interface Job {

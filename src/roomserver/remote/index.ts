@@ -1,21 +1,25 @@
 /** Rooms as other servers tell them: what they send is checked, what is missing is fetched. Uses fedclient, knows no routes. */
 import type { FedClient } from '../../fedclient/index.ts';
-import { RemoteAliases } from './aliases.ts';
 import type { ServerName } from '../../matrix/ids.ts';
 import type { Database } from '../../storage/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
+import type { Measure } from '../../util/metrics.ts';
+import type { Task } from '../../util/tasks.ts';
 import { type FetchState, PartialRooms } from '../partial/partial-rooms.ts';
 import type { RoomServer } from '../room-core.ts';
 import { AuthEvents } from './auth-events.ts';
+import { RemoteAliases } from './aliases.ts';
 import { Backfill } from './backfill.ts';
 import { EventsByTime } from './by-time.ts';
 import { RemoteDirectory } from './directory.ts';
 import { Handshakes } from './handshakes.ts';
 import { Intake } from './intake.ts';
+import { mergeExtremities } from './merging.ts';
 import { MissingEvents } from './missing.ts';
 import type { FetchParts } from './parts.ts';
 import { PduChecker } from './pdus.ts';
+import { policyAsker, Recommendations } from './recommendations.ts';
 import { RoomServers } from './servers.ts';
 import { SingleEvents } from './single-events.ts';
 import { ToldStates } from './told-state.ts';
@@ -47,7 +51,12 @@ export interface RemoteRooms extends Disposable {
   readonly hasGap: Backfill['isWorthwhile'];
   /** Fetches the event that others find nearer to a time than our own; true: it came, look again. */
   readonly fetchNearer: EventsByTime['fetchNearer'];
+  readonly tasks: readonly Task[];
+  readonly measures: readonly Measure[];
 }
+
+/** ms */
+const mergeEveryMs = 60_000;
 
 export interface RemoteRoomsParts {
   readonly federation: FedClient;
@@ -68,15 +77,36 @@ export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
   const singles = new SingleEvents(parts);
   const auth = new AuthEvents(parts, singles);
   const states = new ToldStates(parts, singles, auth, stopping.signal);
-  const intake = new Intake(parts, new MissingEvents(parts, states), auth);
+  const intake = new Intake(parts, new MissingEvents(parts, states), auth, new Recommendations(parts));
   const backfill = new Backfill(parts, auth, states);
   const byTime = new EventsByTime(parts, backfill);
   const fetchState: FetchState = (room, eventId, server, signal) => states.before(room, eventId, server, signal);
   const partial = new PartialRooms({ db, tools: rooms.tools, serverName, fetchState, clock, log });
   rooms.onPartialEnd((room) => partial.ended(room));
+  rooms.tools.policies.askBy(policyAsker(federation.api));
+  let resets = 0;
+  rooms.onStateReset((reset) => {
+    resets += 1;
+    log.warn(reset, 'a state resolution took state back though nothing new asked for it');
+  });
   return {
     ...{ partial, pdus, servers, handshakes: new Handshakes(), intake, aliases: new RemoteAliases(federation) },
     directory: new RemoteDirectory(federation),
+    tasks: [
+      {
+        name: 'merge forward extremities',
+        everyMs: mergeEveryMs,
+        run: (signal) => mergeExtremities({ db, rooms, log }, signal),
+      },
+    ],
+    measures: [
+      {
+        name: 'neurite_room_state_resets_total',
+        help: 'Resolutions that took a membership, power level or join rule back without a new event to cause it',
+        kind: 'counter',
+        read: () => resets,
+      },
+    ],
     backfill: (room, wish, signal) => backfill.backfill(room, wish, signal),
     hasGap: (room, wish) => backfill.isWorthwhile(room, wish),
     fetchNearer: (room, wish, signal) => byTime.fetchNearer(room, wish, signal),

@@ -11,6 +11,7 @@ import type { AuthEvents } from './auth-events.ts';
 import type { MissingEvents } from './missing.ts';
 import { storingOrder } from './order.ts';
 import { type FetchParts, isInGraph, within } from './parts.ts';
+import type { Recommendations } from './recommendations.ts';
 
 /** What became of a received event; `waiting`: something it needs cannot be had now, another time it may. */
 export type Outcome = Verdict | { readonly kind: 'waiting'; readonly reason: string };
@@ -22,11 +23,13 @@ export class Intake {
   readonly #parts: FetchParts;
   readonly #missing: MissingEvents;
   readonly #auth: AuthEvents;
+  readonly #recommendations: Recommendations;
 
-  constructor(parts: FetchParts, missing: MissingEvents, auth: AuthEvents) {
+  constructor(parts: FetchParts, missing: MissingEvents, auth: AuthEvents, recommendations: Recommendations) {
     this.#parts = parts;
     this.#missing = missing;
     this.#auth = auth;
+    this.#recommendations = recommendations;
   }
 
   /**
@@ -50,7 +53,9 @@ export class Intake {
     const batch = storingOrder([...pulled, ...pushed]);
     const servers = this.#parts.servers.inTurn(room, [origin]);
     const ready = await this.#auth.complete(room, batch, servers, limited);
-    const verdicts = await this.#parts.rooms.input(room.roomId, ready, 'live', { stateAfterMissing: told });
+    const { events: recommended, refused } = await this.#recommendations.of(room, ready);
+    const options = { stateAfterMissing: told, notRecommended: refused };
+    const verdicts = await this.#parts.rooms.input(room.roomId, recommended, 'live', options);
     for (const { eventId } of pushed) outcomes.set(eventId, outcomeOf(verdicts.get(eventId)));
     return outcomes;
   }

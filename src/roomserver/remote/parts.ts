@@ -4,7 +4,7 @@ import type { EventId } from '../../matrix/ids.ts';
 import type { Database, Snapshot } from '../../storage/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
-import type { RoomCore } from '../core.ts';
+import type { RoomServer } from '../room-core.ts';
 import type { Stores } from '../stores.ts';
 import type { PduChecker } from './pdus.ts';
 import type { RoomServers } from './servers.ts';
@@ -12,7 +12,7 @@ import type { RoomServers } from './servers.ts';
 export interface FetchParts {
   readonly api: FederationApi;
   readonly db: Database;
-  readonly rooms: RoomCore & { readonly stores: Stores };
+  readonly rooms: RoomServer;
   readonly pdus: PduChecker;
   readonly servers: RoomServers;
   readonly clock: Clock;
