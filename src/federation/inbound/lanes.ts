@@ -24,6 +24,9 @@ import {
   updateRetry,
 } from './staging.ts';
 
+/** What became of a staged row; `taken`: by who knows of invites. */
+export type Settled = Outcome | { readonly kind: 'taken' };
+
 /** Events that go through the checks together. */
 const batchSize = 50;
 /** Rooms at work at a time. */
@@ -58,7 +61,7 @@ export class Lanes implements AsyncDisposable {
   /** When rooms are looked at again, ms. */
   readonly #scheduled = new Map<string, number>();
   readonly #parsed = new LRUCache<number, RoomEvent>({ max: mostParsed });
-  readonly #waiters = new Map<number, ((outcome: Outcome) => void)[]>();
+  readonly #waiters = new Map<number, ((outcome: Settled) => void)[]>();
 
   constructor(parts: LaneParts) {
     this.#parts = parts;
@@ -76,7 +79,7 @@ export class Lanes implements AsyncDisposable {
   }
 
   /** The outcome of a staged row; ask in the turn in which it was staged. */
-  outcomeOf(id: number): Promise<Outcome> {
+  outcomeOf(id: number): Promise<Settled> {
     return new Promise((resolve) => {
       const others = this.#waiters.get(id);
       if (others === undefined) this.#waiters.set(id, [resolve]);
@@ -137,9 +140,9 @@ export class Lanes implements AsyncDisposable {
     roomId: string,
     origin: ServerName,
     rows: readonly StagedRow[],
-  ): Promise<Map<StagedRow, Outcome> | undefined> {
+  ): Promise<Map<StagedRow, Settled> | undefined> {
     const { db, rooms, remote, serverName } = this.#parts;
-    const outcomes = new Map<StagedRow, Outcome>();
+    const outcomes = new Map<StagedRow, Settled>();
     const { room, joined, allowed } = db.read((snapshot) => {
       const found = rooms.room(snapshot, roomId);
       return {
@@ -171,8 +174,9 @@ export class Lanes implements AsyncDisposable {
     return outcomes;
   }
 
-  async #outOfBand({ origin, room, body }: StagedRow): Promise<Outcome> {
+  async #outOfBand({ origin, room, body }: StagedRow): Promise<Settled> {
     const answer = await this.#parts.outOfBand?.receive(origin as ServerName, room, body);
+    if (answer !== undefined && answer.error === undefined) return { kind: 'taken' };
     return { kind: 'dropped', reason: answer?.error ?? notInRoom };
   }
 
@@ -186,7 +190,7 @@ export class Lanes implements AsyncDisposable {
   }
 
   /** Takes rows with a verdict away, lets the others wait, and tells who waits for them. */
-  async #finish(room: string, outcomes: ReadonlyMap<StagedRow, Outcome>, tookMs: number): Promise<void> {
+  async #finish(room: string, outcomes: ReadonlyMap<StagedRow, Settled>, tookMs: number): Promise<void> {
     const { db, clock, log } = this.#parts;
     // What lacks something because we stop is taken up at the next start.
     if (this.#stopping.signal.aborted) return;
@@ -205,7 +209,7 @@ export class Lanes implements AsyncDisposable {
       }
     });
     for (const [row, outcome] of outcomes) {
-      if (outcome.kind !== 'accepted') {
+      if (outcome.kind !== 'accepted' && outcome.kind !== 'taken') {
         const { origin, event_id: event } = row;
         log.debug(
           { room, origin, event, outcome: outcome.kind, reason: outcome.reason },

@@ -16,10 +16,10 @@ import {
 import { eventIdOf, type Pdu, type RoomEvent } from '../../matrix/pdu.ts';
 import { checkPdu } from '../../matrix/pdu-check.ts';
 import { rulesOfVersion, type RoomVersionRules } from '../../matrix/room-versions.ts';
-import { aclAllows, type Outcome, type Room } from '../../roomserver/index.ts';
+import { aclAllows, type Room } from '../../roomserver/index.ts';
 import { KeyedQueue } from '../../util/keyed-queue.ts';
 import type { Edu, EduHandler } from '../edus/index.ts';
-import { type LaneParts, type Lanes, notInRoom } from './lanes.ts';
+import { type LaneParts, type Lanes, notInRoom, type Settled } from './lanes.ts';
 import { forgetAnswers, recordAnswer, recordedAnswer, stage, stagedCount } from './staging.ts';
 
 const most = { pdus: 50, edus: 100 };
@@ -60,7 +60,7 @@ type Sorted =
 
 interface Staged {
   readonly eventId: string | undefined;
-  readonly outcome: Promise<Outcome>;
+  readonly outcome: Promise<Settled>;
 }
 
 export class Transactions {
@@ -228,7 +228,7 @@ function guessId(pdu: unknown, rules: RoomVersionRules | undefined = rulesOfVers
  * "If an event in an incoming transaction is rejected, this should not cause the transaction request to be responded to
  * with an error response": an error says that the event was not taken at all.
  */
-const errorOf = (outcome: Outcome): string | undefined => (outcome.kind === 'dropped' ? outcome.reason : undefined);
+const errorOf = (outcome: Settled): string | undefined => (outcome.kind === 'dropped' ? outcome.reason : undefined);
 
 /** @throws M_BAD_JSON */
 function parseTransaction(bodyText: string): { readonly pdus: readonly string[]; readonly edus: readonly Edu[] } {
