@@ -157,8 +157,9 @@ export function memberEventIn(
   if (membership !== 'invite' && raw.state_key !== sender)
     throw matrixError.invalidParam('The event is for another user');
   if (serverNameOf(sender) !== origin) throw matrixError.forbidden('The sender belongs to another server');
-  if (!isJsonObject(memberOf(raw.signatures, origin)))
-    throw matrixError.forbidden('Its server has not signed the event');
+  // Without a hash nothing can be signed.
+  const isSigned = isJsonObject(memberOf(raw.signatures, origin)) && isJsonObject(raw.hashes);
+  if (!isSigned) throw matrixError.forbidden('Its server has not signed the event');
   const checked = checkPdu(text, rules);
   if (!checked.ok) throw formatError(checked.error.kind, checked.error.message);
   return checked.value;

@@ -1,9 +1,11 @@
 /** Joining, leaving, knocking, inviting (S-S API v1.19 §Joining Rooms … §Third-party invites). Events go as raw text. */
+import { Readable } from 'node:stream';
 import * as v from 'valibot';
 import type { ServerName } from '../../matrix/ids.ts';
 import { isJsonObject, parseJson, rawElements, rawMembers, type JsonObject } from '../../matrix/json.ts';
 import type { FederationClient } from '../client.ts';
 import { bytesOf, type FederationAnswer } from '../exchange.ts';
+import type { FederationFault } from '../fault.ts';
 import { BadReply, listReplyOf, replyOf } from '../reply.ts';
 import { call, mebibyte, minute, path, second, type Called, type CallOptions } from './call.ts';
 
@@ -60,6 +62,19 @@ async function joinAnswer(answer: FederationAnswer): Promise<JoinAnswer> {
   };
 }
 
+/** Version 1 answers `[200, {…}]`, which comes from old servers, whose rooms are small. */
+async function firstVersionJoinAnswer(answer: FederationAnswer): Promise<JoinAnswer> {
+  const text = await bodyText(answer);
+  const object = Array.isArray(parseJson(text)) ? (rawElements(text)[1] ?? '') : text;
+  return joinAnswer({ ...answer, body: Readable.from([Buffer.from(object)]) });
+}
+
+/** The endpoint is not known there, and no refusal of the request. */
+const isUnknownEndpoint = (fault: FederationFault): boolean =>
+  fault.kind === 'http' &&
+  (fault.status === 404 || fault.status === 400) &&
+  (fault.errcode === 'M_UNRECOGNIZED' || fault.errcode === 'M_UNKNOWN');
+
 /** The raw `event` of an object's text. @throws BadReply */
 function eventIn(text: string): string {
   const value = parseJson(text);
@@ -99,8 +114,8 @@ export const membershipEndpoints = (client: FederationClient) => ({
     return call(client, server, { method: 'GET', path: target, query: { ver: versions } }, options, makeTemplate);
   },
 
-  /** Sends the signed join; the answer may be as large as the room. */
-  sendJoin: (
+  /** Sends the signed join, by version 1 to servers that know no version 2; the answer may be as large as the room. */
+  sendJoin: async (
     server: ServerName,
     roomId: string,
     eventId: string,
@@ -111,7 +126,11 @@ export const membershipEndpoints = (client: FederationClient) => ({
     const target = path`/_matrix/federation/v2/send_join/${roomId}/${eventId}`;
     const query = omitMembers ? { omit_members: true } : {};
     const bounds = { timeoutMs: 5 * minute, maxBytes: 256 * mebibyte };
-    return call(client, server, { method: 'PUT', path: target, query, body: event, ...bounds }, options, joinAnswer);
+    const put = { method: 'PUT', body: event, ...bounds } as const;
+    const sent = await call(client, server, { ...put, path: target, query }, options, joinAnswer);
+    if (sent.ok || !isUnknownEndpoint(sent.error)) return sent;
+    const first = path`/_matrix/federation/v1/send_join/${roomId}/${eventId}`;
+    return call(client, server, { ...put, path: first, maxBytes: 64 * mebibyte }, options, firstVersionJoinAnswer);
   },
 
   makeLeave: (server: ServerName, roomId: string, userId: string, options: CallOptions = {}): Called<EventTemplate> => {

@@ -111,6 +111,7 @@ export class RemoteInvites {
   #withSignature({ room, event }: Drafted, answer: string): RoomEvent {
     const { rules } = room;
     const checked = checkPdu(answer, rules);
+    if (!checked.ok && checked.error.kind === 'bad-json') throw matrixError.badJson(checked.error.message);
     const isSame = checked.ok && signedPduText(checked.value.pdu, rules) === signedPduText(event.pdu, rules);
     if (!isSame || checked.value.eventId !== event.eventId) {
       throw new MatrixError(502, 'M_UNKNOWN', "The user's server answered with another event");

@@ -3,13 +3,15 @@
  * server in the room is asked to take the leave; when none does, the user is rid of it all the same.
  */
 import { matrixError } from '../../matrix/errors.ts';
+import { eventTemplate } from '../../matrix/event-builder.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
+import type { Snapshot } from '../../storage/index.ts';
 import { ok } from '../../util/result.ts';
 import { memberContent } from '../perform/member-content.ts';
 import type { RoomUsers } from '../perform/users.ts';
-import type { Room } from '../types.ts';
+import type { EventNid, Room } from '../types.ts';
 import type { RemoteJoinParts } from './join-room.ts';
 import type { OutOfBand } from './out-of-band.ts';
 import { askInTurn, residentsOf } from './residents.ts';
@@ -50,9 +52,24 @@ export class RemoteLeaving {
       const row = outOfBand.membershipOf(tx, room.roomId, user);
       // The other side may have been faster.
       if (row?.membership === 'invite' || row?.membership === 'knock') {
-        outOfBand.record(tx, room, user, 'leave', event ?? 0);
+        outOfBand.record(tx, room, user, 'leave', event ?? this.#ownLeave(tx, room, user, row.event, wish));
       }
     });
+  }
+
+  /** A leave that only this server's clients see: what the user asked for, standing on the invite. 0: that is not there. */
+  #ownLeave(snapshot: Snapshot, room: Room, user: UserId, held: EventNid, content: JsonObject): RoomEvent | 0 {
+    const { rooms, clock } = this.#parts;
+    if (held === 0) return 0;
+    const { rules, roomId } = room;
+    const invite = rooms.roomEvent(snapshot, held);
+    const reference = { eventId: invite.eventId, pdu: invite.pdu };
+    const template = eventTemplate({
+      rules,
+      proto: { type: 'm.room.member', state_key: user, sender: user, content, room_id: roomId },
+      ...{ prevEvents: [reference], authEvents: [reference], depth: invite.depth + 1, originServerTs: clock.now() },
+    });
+    return rooms.complete(template, rules);
   }
 
   /** The leave as a server of the room took it; undefined: none did. */

@@ -8,7 +8,7 @@ import { MatrixError } from '../../matrix/errors.ts';
 import { type RoomId, type ServerName, type UserId, isHashRoomId } from '../../matrix/ids.ts';
 import { type JsonObject, asString, memberOf, numericValue } from '../../matrix/json.ts';
 import { type Pdu, type RoomEvent, canonicalOptions } from '../../matrix/pdu.ts';
-import { type RoomVersionRules, rulesOfVersion } from '../../matrix/room-versions.ts';
+import { type RoomVersion, type RoomVersionRules, rulesOfVersion } from '../../matrix/room-versions.ts';
 import { type Result, err, ok } from '../../util/result.ts';
 import type { RoomWriter } from '../core.ts';
 import type { Membership } from '../types.ts';
@@ -32,6 +32,13 @@ export interface MemberEvent {
   readonly text: string;
 }
 
+/**
+ * "If not provided, the room version is assumed to be either "1" or "2"", which build the same events. Where plain ids
+ * show that it is neither, any other one will do: the create event that comes with the answer says which.
+ */
+const guessVersion = ({ prev_events: prev }: JsonObject): RoomVersion =>
+  Array.isArray(prev) && prev.length > 0 && prev.every((id) => typeof id === 'string') ? '10' : '1';
+
 /** The signed event, or why the template is no good. */
 export function fromTemplate(
   rooms: Pick<RoomWriter, 'complete'>,
@@ -39,8 +46,7 @@ export function fromTemplate(
   wish: MemberEventWish,
 ): Result<MemberEvent, FederationFault> {
   const { roomId, user, membership } = wish;
-  // "If not provided, the room version is assumed to be either "1" or "2"", which build the same events.
-  const rules = rulesOfVersion(roomVersion ?? '1');
+  const rules = rulesOfVersion(roomVersion ?? guessVersion(template));
   if (rules === undefined) return err(badReply('the room version is one that was not asked for'));
   if (isHashRoomId(roomId) !== rules.roomIdIsCreateHash) return err(badReply('the room version does not fit the id'));
   if (template.type !== 'm.room.member') return err(badReply('the template is no member event'));
