@@ -143,6 +143,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
   });
   const memberships = createRemoteMemberships({
     ...{ db, rooms, perform, users: members, federation, remote, serverName, clock, log },
+    partialJoins: config.federation.partialJoins,
   });
   users.accounts.reserve(noticeSender(config.serverNotices, serverName));
   const notices = new ServerNotices({ ...users, rooms, perform, serverName, config: config.serverNotices });

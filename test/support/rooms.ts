@@ -163,7 +163,7 @@ export async function startRoomServer(): Promise<RoomServer> {
     log: createLogger({ level: 'silent', format: 'json' }),
   });
   const memberships = createRemoteMemberships({
-    ...{ db, rooms, perform, users, federation: fed.fed, remote, serverName, clock },
+    ...{ db, rooms, perform, users, federation: fed.fed, remote, serverName, clock, partialJoins: true },
     log: createLogger({ level: 'silent', format: 'json' }),
   });
   const parts = {

@@ -1,6 +1,6 @@
 /** Other servers: federation, what this server tells of itself, and TURN. */
 import { isNamespacedId, parseServerName, parseUserId } from '../../matrix/ids.ts';
-import { duration, list, optional, records, section, text } from '../field.ts';
+import { duration, flag, list, optional, records, section, text } from '../field.ts';
 import { isAddressRange, isHttpUrl } from './checks.ts';
 
 /** A server name with wildcards. */
@@ -57,6 +57,12 @@ export const federation = section('Speaking with other Matrix servers.', {
       default: [],
     },
   ),
+  partial_joins: flag({
+    doc:
+      'Join large rooms of other servers without waiting for their members, which are then fetched in the background. ' +
+      'With false, a join takes until all of them are here.',
+    default: true,
+  }),
   old_signing_keys: records(
     {
       doc: 'Keys that this server signed with before the one in its data folder, so that old events stay valid.',

@@ -93,6 +93,7 @@ export class PartialRooms implements AsyncDisposable {
   /** Works on a room until it is whole; nothing happens for one that is worked on, or whole. */
   begin(room: RoomNid): void {
     if (this.#stopped || this.#running.has(room)) return;
+    if (!this.#parts.db.read((snapshot) => this.#partial.get(snapshot, room) !== undefined)) return;
     const abort = new AbortController();
     const ended = this.#run(room, abort.signal).finally(() => {
       this.#running.delete(room);

@@ -4,7 +4,7 @@
  */
 import type { FedClient, FederationFault, JoinAnswer } from '../../fedclient/index.ts';
 import { MatrixError } from '../../matrix/errors.ts';
-import type { EventId, RoomId, ServerName, UserId } from '../../matrix/ids.ts';
+import { type EventId, parseServerName, type RoomId, type ServerName, type UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import { type RoomVersionRules, roomVersionOfCreate, roomVersions } from '../../matrix/room-versions.ts';
@@ -22,6 +22,8 @@ export interface RemoteJoinParts {
   readonly db: Database;
   readonly rooms: RoomCore;
   readonly federation: Pick<FedClient, 'api' | 'permits'>;
+  /** Take a state without members, where the other server offers it; the room is completed in the background. */
+  readonly partialJoins: boolean;
   readonly pdus: PduChecker;
   readonly serverName: ServerName;
   readonly clock: Clock;
@@ -35,8 +37,6 @@ export interface RemoteJoin {
   readonly content: JsonObject;
   /** Whom to ask, in this order. */
   readonly servers: readonly string[];
-  /** Take a state without members, if the other server offers it; who asks for it completes the state. */
-  readonly omitMembers?: boolean;
 }
 
 /** What a resident server let us in with, checked. */
@@ -86,7 +86,8 @@ export class RemoteJoining {
 
   async #enter(server: ServerName, wish: RemoteJoin): Promise<Result<Admission, FederationFault>> {
     const { rooms, federation, serverName, clock } = this.#parts;
-    const { roomId, user, content, omitMembers = false } = wish;
+    const { roomId, user, content } = wish;
+    const omitMembers = this.#mayOmitMembers(roomId);
     const made = await federation.api.makeJoin(server, roomId, user, [...roomVersions.keys()], { ignoreBackoff: true });
     if (!made.ok) return made;
     const about = { roomId, user, membership: 'join' as const, content, origin: serverName, now: clock.now() };
@@ -96,19 +97,30 @@ export class RemoteJoining {
     const options = { ignoreBackoff: true };
     const sent = await federation.api.sendJoin(server, roomId, event.eventId, text, omitMembers, options);
     if (!sent.ok) return sent;
+    if (sent.value.membersOmitted && !omitMembers) return err(badReply('members are missing that were asked for'));
     const admission = await this.#check(member.value, sent.value, wish);
     if (!admission.ok) return admission;
-    return this.#store(wish, admission.value);
+    return this.#store(wish, server, admission.value);
+  }
+
+  /** A room whose members we know never becomes partial again. */
+  #mayOmitMembers(roomId: RoomId): boolean {
+    const { db, rooms, partialJoins } = this.#parts;
+    if (!partialJoins) return false;
+    return db.read((snapshot) => {
+      const room = rooms.room(snapshot, roomId);
+      if (room === undefined || !rooms.isServerJoined(snapshot, room.nid)) return true;
+      return rooms.isPartial(snapshot, room.nid);
+    });
   }
 
   /** Receipt checks 1 to 3 of everything, and that it is this room in the version that was promised. */
   async #check(
     { event, rules }: MemberEvent,
     answer: JoinAnswer,
-    { roomId, omitMembers = false }: RemoteJoin,
+    { roomId }: RemoteJoin,
   ): Promise<Result<Admission, FederationFault>> {
     const { pdus, log } = this.#parts;
-    if (answer.membersOmitted && !omitMembers) return err(badReply('members are missing that were asked for'));
     const join = await this.#signed(event, rules, answer.event);
     if (!join.ok) return join;
     const stateTexts = new Set(answer.state);
@@ -150,15 +162,23 @@ export class RemoteJoining {
     return isVouched ? err(badReply('the join came back as another event')) : ok(event);
   }
 
-  async #store({ roomId }: RemoteJoin, admission: Admission): Promise<Result<Admission, FederationFault>> {
+  async #store(
+    { roomId }: RemoteJoin,
+    via: ServerName,
+    admission: Admission,
+  ): Promise<Result<Admission, FederationFault>> {
     const { rooms, db } = this.#parts;
-    const { join, state, outliers } = admission;
+    const { join, state, outliers, membersOmitted, serversInRoom } = admission;
     await rooms.input(roomId, outliers, 'outlier');
     const options = db.read((snapshot): InputOptions => {
       const room = rooms.room(snapshot, roomId);
       const told = new Map<EventId, readonly EventId[]>([[join.eventId, state.map(({ eventId }) => eventId)]]);
       const isJoined = room !== undefined && rooms.isServerJoined(snapshot, room.nid);
-      if (!isJoined) return { stateBefore: told, replacesRoom: join.eventId };
+      const servers = serversInRoom.flatMap((server) => parseServerName(server) ?? []);
+      const partial = membersOmitted ? { partialJoin: { event: join.eventId, via, servers } } : {};
+      if (!isJoined) return { stateBefore: told, replacesRoom: join.eventId, ...partial };
+      // A further user of a room that is partial still: who let him in knows a state that we don't.
+      if (membersOmitted && rooms.isPartial(snapshot, room.nid)) return { stateBefore: told, ...partial };
       // In a room that we know, our own state counts, as long as it reaches up to the event.
       const isKnown = (id: EventId): boolean => rooms.eventById(snapshot, id)?.outlier === false;
       return join.prevEvents.every(isKnown) ? {} : { stateBefore: told };

@@ -23,6 +23,7 @@ import type { Perform } from '../perform/index.ts';
 import type { ThirdPartySigned } from '../perform/join.ts';
 import { refuseBlocked } from '../perform/blocked-rooms.ts';
 import { memberContent } from '../perform/member-content.ts';
+import type { PartialRooms } from '../partial/partial-rooms.ts';
 import type { RoomUsers } from '../perform/users.ts';
 import { findRoom } from '../query/room-access.ts';
 import { currentLevels } from '../query/room-auth.ts';
@@ -47,7 +48,9 @@ export interface RemoteMembershipParts {
     readonly pdus: PduChecker;
     readonly aliases: RemoteAliases;
     readonly handshakes: Handshakes;
+    readonly partial: Pick<PartialRooms, 'begin'>;
   };
+  readonly partialJoins: boolean;
   readonly serverName: ServerName;
   readonly clock: Clock;
   readonly log: Logger;
@@ -264,7 +267,9 @@ export class RemoteMemberships {
     const isOurs = db.read((snapshot) => this.#isOurs(snapshot, roomId, user));
     const others = (servers: readonly string[]): readonly string[] =>
       db.read((snapshot) => residentsOf(snapshot, rooms, { roomId, user, via: servers }));
-    if (!isOurs || needsExchange) return others;
+    // In a partial room a server that knows its members judges who may join.
+    const isJudgedThere = db.read((snapshot) => this.#needsJudge(snapshot, roomId, user));
+    if (!isOurs || needsExchange || isJudgedThere) return others;
     try {
       await db.write((tx) => perform.joining.join(tx, { ...join, room: findRoom(tx, rooms, roomId) }));
       return undefined;
@@ -275,6 +280,13 @@ export class RemoteMemberships {
       if (vouching.length === 0) throw error;
       return () => vouching;
     }
+  }
+
+  #needsJudge(snapshot: Snapshot, roomId: RoomId, user: UserId): boolean {
+    const { rooms } = this.#parts;
+    const room = rooms.room(snapshot, roomId);
+    if (room === undefined || !rooms.isPartial(snapshot, room.nid)) return false;
+    return rooms.membership(snapshot, room.nid, user)?.membership !== 'join';
   }
 
   /** Servers in the room, first those of users with levels of their own. */
@@ -289,7 +301,7 @@ export class RemoteMemberships {
   }
 
   async #joinThere(roomId: RoomId, join: JoinEntry, servers: readonly string[]): Promise<void> {
-    const { db, rooms, perform, users, log } = this.#parts;
+    const { db, rooms, perform, users, remote, log } = this.#parts;
     const { user, isGuest, reason, thirdPartySigned } = join;
     const content = db.read((snapshot) => {
       refuseBlocked(snapshot, roomId);
@@ -305,10 +317,12 @@ export class RemoteMemberships {
     } finally {
       end();
     }
-    await db.write((tx) => {
+    const joined = await db.write((tx) => {
       const room = rooms.room(tx, roomId);
       if (room !== undefined) perform.joining.followUpgrade(tx, room, user);
+      return room;
     });
+    if (joined !== undefined) remote.partial.begin(joined.nid);
   }
 }
 

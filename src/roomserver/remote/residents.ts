@@ -37,7 +37,9 @@ export function residentsOf(snapshot: Snapshot, rooms: RoomReader, { roomId, use
     if (sender !== undefined) found.push(serverNameOf(sender));
   }
   found.push(...via);
-  if (room !== undefined) found.push(...rooms.joinedServers(snapshot, room.nid));
+  if (room !== undefined) {
+    found.push(...rooms.joinedServers(snapshot, room.nid), ...rooms.partialServers(snapshot, room.nid));
+  }
   if (row !== undefined && isOpen) {
     for (const text of rooms.strippedState(snapshot, row)) {
       const sender = asString(memberOf(parseJson(text), 'sender'));
