@@ -178,16 +178,16 @@ export async function scenario(stage: Stage): Promise<void> {
     // Private rooms are encrypted unless one says otherwise.
     await createRoom(alice, stage.client, 'Cellar');
     await say(alice, 'The key is under the pot');
+  });
+  await play.step('the second device reads it', second, async () => {
+    await second.getByText('Cellar').first().click();
+    await second.getByText('The key is under the pot').first().waitFor();
     const { joined_rooms: rooms } = await account.must('GET', `${v3}/joined_rooms`);
     const cellar = (rooms as string[]).find((joined) => joined !== roomId) ?? '';
     const types = (await account.history(cellar)).map(({ type }) => type);
     if (!types.includes('m.room.encrypted') || types.includes('m.room.message')) {
       throw new Error(`the message was not sent encrypted: ${types.join()}`);
     }
-  });
-  await play.step('the second device reads it', second, async () => {
-    await second.getByText('Cellar').first().click();
-    await second.getByText('The key is under the pot').first().waitFor();
     await say(second, 'I have found it');
   });
   await play.step('and the first one its answer', alice, () => alice.getByText('I have found it').first().waitFor());
