@@ -125,8 +125,8 @@ export async function scenario(stage: Stage): Promise<void> {
       .click();
     await (await chooser).setFiles({ name: 'rose.png', mimeType: 'image/png', buffer: await picture(320, 200) });
     await alice.getByText('rose.png').first().waitFor();
-    await alice.locator('[data-slate-editor]').click();
-    await alice.keyboard.press('Enter');
+    // It is there when the upload has ended.
+    await alice.getByText('Send', { exact: true }).click();
     await alice.locator('img[alt="rose.png"]').first().waitFor();
   });
 
