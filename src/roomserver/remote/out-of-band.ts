@@ -163,11 +163,13 @@ export class OutOfBand {
   #refuse(snapshot: Snapshot, roomId: RoomId, user: UserId): void {
     const { rooms, users } = this.#parts;
     refuseBlocked(snapshot, roomId);
-    if (!users.isActive(snapshot, user)) throw matrixError.forbidden('There is no such user here');
-    if (users.blocksInvites(snapshot, user)) throw matrixError.inviteBlocked();
     const room = rooms.room(snapshot, roomId);
-    const joined = room !== undefined && rooms.membership(snapshot, room.nid, user)?.membership === 'join';
-    if (joined && rooms.isServerJoined(snapshot, room.nid)) throw matrixError.forbidden('The user is in the room');
+    const isHere = room !== undefined && rooms.isServerJoined(snapshot, room.nid);
+    // In a room that this server is in the invite is the room's business, and comes with its events too.
+    if (!isHere && !users.isActive(snapshot, user)) throw matrixError.forbidden('There is no such user here');
+    if (users.blocksInvites(snapshot, user)) throw matrixError.inviteBlocked();
+    const joined = isHere && rooms.membership(snapshot, room.nid, user)?.membership === 'join';
+    if (joined) throw matrixError.forbidden('The user is in the room');
   }
 
   /** Where we are in the room, the invite is an event like any other, as soon as all that it stands on is here. */
