@@ -230,6 +230,17 @@ describe('redactions', () => {
     expect((await redact(alice, eventId, 'x1', {})).json.event_id).toBe(json.event_id);
   });
 
+  test('of redactions are told of the redaction, not of what it redacted', async () => {
+    const { alice } = server;
+    const eventId = await alice.sent(roomId, { body: 'secret' });
+    const first = (await redact(alice, eventId, 'y1')).json.event_id;
+    const second = (await redact(alice, first, 'y2')).json.event_id;
+    expect((await alice.event(roomId, first)).json.unsigned.redacted_because.event_id).toBe(second);
+    const { redacted_because: because } = (await alice.event(roomId, eventId)).json.unsigned;
+    expect(because.event_id).toBe(first);
+    expect(because.unsigned).not.toHaveProperty('redacted_because');
+  });
+
   test.each(['1', '5', '10', '11', '12'])('work by /send in version %s', async (version) => {
     const { alice } = server;
     const room = await alice.createRoom({ room_version: version });

@@ -83,10 +83,20 @@ function withoutRoomId(client: string): string {
  * `unsigned` holds `age`, and where they apply `membership` (at the event), `transaction_id` (for the sending device),
  * `replaces_state`, `prev_content`, `prev_sender`, `redacted_because`, `m.relations`.
  */
-export function clientEvent(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string {
+export const clientEvent = (snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string =>
+  eventText(snapshot, rooms, event, view, true);
+
+/** @param outer whether to tell what redacted it: of a redaction in that place no more, since two may redact each other */
+function eventText(
+  snapshot: Snapshot,
+  rooms: RoomReader,
+  event: StoredEvent,
+  view: ClientView,
+  outer: boolean,
+): string {
   const { client } = isHidden(snapshot, rooms, event, view) ? rooms.redacted(snapshot, event) : event;
   const text = view.withoutRoomId ? withoutRoomId(client) : client;
-  return clientEventText(text, event.eventId, unsignedText(snapshot, rooms, event, view));
+  return clientEventText(text, event.eventId, unsignedText(snapshot, rooms, event, view, outer));
 }
 
 /**
@@ -99,7 +109,13 @@ export function isHidden(snapshot: Snapshot, rooms: RoomReader, event: StoredEve
   return own && membershipAt(snapshot, rooms, event, view) !== 'join';
 }
 
-function unsignedText(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent, view: ClientView): string {
+function unsignedText(
+  snapshot: Snapshot,
+  rooms: RoomReader,
+  event: StoredEvent,
+  view: ClientView,
+  outer: boolean,
+): string {
   let text = `{"age":${view.now - event.originServerTs}`;
   const membership = view.membership ? membershipAt(snapshot, rooms, event, view) : undefined;
   if (membership !== undefined) text += `,"membership":${JSON.stringify(membership)}`;
@@ -108,9 +124,9 @@ function unsignedText(snapshot: Snapshot, rooms: RoomReader, event: StoredEvent,
     if (transactionId !== undefined) text += `,"transaction_id":${JSON.stringify(transactionId)}`;
   }
   if (view.previous && event.stateKey !== null) text += previousText(snapshot, rooms, event, event.stateKey, view);
-  if (event.redactedBy !== 0) {
+  if (event.redactedBy !== 0 && outer) {
     const redaction = rooms.event(snapshot, event.redactedBy);
-    if (redaction !== undefined) text += `,"redacted_because":${clientEvent(snapshot, rooms, redaction, view)}`;
+    if (redaction !== undefined) text += `,"redacted_because":${eventText(snapshot, rooms, redaction, view, false)}`;
   }
   // "State events do not currently receive bundled aggregations."
   const relations = event.stateKey === null ? view.bundle?.(event) : undefined;
