@@ -1,7 +1,7 @@
 /** Reading a room (C-S API v1.19 §Getting events for a room): state, members, single events. */
 import * as v from 'valibot';
 import { JsonText, route, type RequestContext, type Route } from '../../http/index.ts';
-import { MatrixError, matrixError } from '../../matrix/errors.ts';
+import { matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { asString, memberOf } from '../../matrix/json.ts';
 import {
@@ -85,11 +85,7 @@ async function awaitMembers(parts: RoomStateRouteParts, roomId: string, asked: A
   if (room === undefined) return;
   await parts.partial.awaitFull(room, AbortSignal.any([asked.signal, AbortSignal.timeout(wholeMs)]));
   if (parts.db.read((snapshot) => parts.rooms.isPartial(snapshot, room))) {
-    throw new MatrixError(
-      503,
-      'ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE',
-      'The members of the room are still being fetched from other servers',
-    );
+    throw matrixError.unableDueToPartialState(503);
   }
 }
 

@@ -1,5 +1,6 @@
 /** What the rows share that tell other servers of events: who may ask, when, and in which form they are told. */
 import { JsonText } from '../../http/index.ts';
+import { matrixError } from '../../matrix/errors.ts';
 import type { ServerName } from '../../matrix/ids.ts';
 import {
   type RemoteRooms,
@@ -52,7 +53,10 @@ export async function textsFor(view: ServerView, events: readonly StoredEvent[])
   return texts;
 }
 
-/** Who is in a room that was joined without its members is known only when it is whole (DESIGN §7). */
+/**
+ * Who is in a room that was joined without its members is known only when it is whole (DESIGN §7).
+ * @throws ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE when that takes too long
+ */
 export async function settled(
   { db, rooms, remote }: EventReadParts,
   roomId: string,
@@ -61,6 +65,7 @@ export async function settled(
   const room = db.read((snapshot) => rooms.room(snapshot, roomId));
   if (room === undefined || !db.read((snapshot) => rooms.isPartial(snapshot, room.nid))) return;
   await remote.partial.awaitFull(room.nid, AbortSignal.any([signal, AbortSignal.timeout(partialMs)]));
+  if (db.read((snapshot) => rooms.isPartial(snapshot, room.nid))) throw matrixError.unableDueToPartialState(403);
 }
 
 /** Opens a snapshot on a room that the server is in. @throws M_FORBIDDEN */
