@@ -10,6 +10,7 @@ import type { Position, Snapshot, Tx } from '../storage/index.ts';
 import type {
   ChildEvent,
   EventNid,
+  HostInterval,
   LocalMembership,
   Membership,
   Place,
@@ -229,6 +230,23 @@ export interface RoomReader {
   wholeSince(snapshot: Snapshot, room: RoomNid): Position;
   /** The Position, this one or a later one, as of which S(p) has no members left out. */
   wholeAt(snapshot: Snapshot, room: RoomNid, position: Position): Position;
+  /**
+   * Servers, ours among them, in the state of the room before what happened at a Position (INVARIANTS 21), by the members
+   * that are known.
+   */
+  hostsAt(snapshot: Snapshot, room: RoomNid, position: Position): ServerName[];
+  /** Whether `hostsAt` names a server besides ours. */
+  hasOtherHosts(snapshot: Snapshot, room: RoomNid, position: Position): boolean;
+  /** Whether `hostsAt` names this server. */
+  wasHost(snapshot: Snapshot, server: ServerName, room: RoomNid, position: Position): boolean;
+  /** Servers in the room now; while it is partial, those too that the resident told of. */
+  hostsNow(snapshot: Snapshot, room: RoomNid): ServerName[];
+  /** Servers that came with the change of state at a Position. */
+  hostsOpenedAt(snapshot: Snapshot, room: RoomNid, position: Position): ServerName[];
+  /** When a server was in which rooms; intervals that ended at or before `since` are left out. */
+  roomsOfHost(snapshot: Snapshot, server: ServerName, since?: Position): HostInterval[];
+  /** `hostsNow` of all rooms in which the user is joined. */
+  hostsSharingWith(snapshot: Snapshot, user: UserId): ServerName[];
   /** Events that the next one will be built on, oldest first. */
   forwardExtremities(snapshot: Snapshot, room: RoomNid): StoredEvent[];
   /** Rooms in which both users are joined. */

@@ -3,7 +3,7 @@ import type { ServerName, UserId } from '../matrix/ids.ts';
 import { canonicalJson } from '../matrix/canonical-json.ts';
 import { redactEvent } from '../matrix/pdu.ts';
 import { strippedStateFields } from '../matrix/stored-event.ts';
-import type { Snapshot } from '../storage/index.ts';
+import type { Position, Snapshot } from '../storage/index.ts';
 import type { RoomReader } from './core.ts';
 import { redactedTexts } from './input/annotate.ts';
 import type { Block } from './state/blocks.ts';
@@ -207,6 +207,13 @@ function memberReader(
   | 'partialServers'
   | 'wholeSince'
   | 'wholeAt'
+  | 'hostsAt'
+  | 'hostsNow'
+  | 'hasOtherHosts'
+  | 'wasHost'
+  | 'hostsOpenedAt'
+  | 'roomsOfHost'
+  | 'hostsSharingWith'
   | 'forwardExtremities'
   | 'sharedRooms'
   | 'joinedRooms'
@@ -217,6 +224,7 @@ function memberReader(
   | 'strippedEvents'
 > {
   const { members, rooms, events } = stores;
+  const { hosts } = members;
   return {
     membership: (snapshot, room, user) => members.member(snapshot, room, user),
     members: (snapshot, room, membership) => members.members(snapshot, room, membership),
@@ -231,6 +239,17 @@ function memberReader(
     partialServers: (snapshot, room) => stores.partial.servers(snapshot, room),
     wholeSince: (snapshot, room) => stores.partial.wholeSince(snapshot, room),
     wholeAt: (snapshot, room, position) => stores.partial.wholeAt(snapshot, room, position),
+    hostsAt: (snapshot, room, position) => hosts.at(snapshot, room, position),
+    hostsNow: (snapshot, room) => unite(hosts.now(snapshot, room), stores.partial.servers(snapshot, room)),
+    hasOtherHosts: (snapshot, room, position) => hosts.hasOthers(snapshot, room, position, stores.serverName),
+    wasHost: (snapshot, server, room, position) => hosts.wasIn(snapshot, server, room, position),
+    hostsOpenedAt: (snapshot, room, position) => hosts.openedAt(snapshot, room, position),
+    roomsOfHost: (snapshot, server, since = 0 as Position) => hosts.intervalsOf(snapshot, server, since),
+    hostsSharingWith: (snapshot, user) =>
+      unite(
+        hosts.sharingWith(snapshot, user),
+        members.joinedRooms(snapshot, user).flatMap((room) => stores.partial.servers(snapshot, room)),
+      ),
     forwardExtremities: (snapshot, room) =>
       rooms.extremities(snapshot, room).flatMap((nid) => events.stored(snapshot, nid) ?? []),
     sharedRooms: (snapshot, one, other) => members.sharedRooms(snapshot, one, other),
@@ -242,6 +261,9 @@ function memberReader(
     strippedEvents: (snapshot, room, user) => strippedEvents(stores, snapshot, room, user),
   };
 }
+
+const unite = (known: ServerName[], told: readonly ServerName[]): ServerName[] =>
+  told.length === 0 ? known : [...new Set([...known, ...told])];
 
 /** What came with an out-of-band membership; otherwise the state that the member event was sent on, and the event. */
 function strippedState(stores: Stores, snapshot: Snapshot, membership: LocalMembership): string[] {

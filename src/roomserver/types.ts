@@ -93,6 +93,14 @@ export interface LocalMembership {
   readonly forgotten: boolean;
 }
 
+/** When a server had joined members in a room: after the change of state at `from`, up to that at `to`. */
+export interface HostInterval {
+  readonly room: RoomNid;
+  readonly from: Position;
+  /** Undefined: it still has. */
+  readonly to: Position | undefined;
+}
+
 /** An event that relates to another one: stands in the timeline, not redacted. */
 export interface ChildEvent {
   readonly event: EventNid;

@@ -39,6 +39,7 @@ const ofRoom = [
   'room_state_history',
   'room_members',
   'room_servers',
+  'room_hosts',
   'room_extremities',
   'room_missing',
   'room_aliases',

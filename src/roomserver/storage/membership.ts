@@ -6,6 +6,7 @@ import { type ServerName, type UserId, serverNameOf } from '../../matrix/ids.ts'
 import { asPosition, sql, type Position, type Snapshot, type Tx } from '../../storage/index.ts';
 import type { EventNid, LocalMembership, Membership, RoomNid, StateKeyNid } from '../types.ts';
 import { membershipCode, membershipOfCode } from './event-rows.ts';
+import { HostStore } from './hosts.ts';
 import type { Names } from './nids.ts';
 import type { RoomStore } from './rooms.ts';
 
@@ -117,6 +118,7 @@ const selectStripped = sql<[user: number, position: number], { body: string }>(
 );
 
 export class MemberStore {
+  readonly hosts: HostStore;
   readonly #keys: Names<StateKeyNid>;
   readonly #rooms: RoomStore;
   readonly #serverName: ServerName;
@@ -125,6 +127,7 @@ export class MemberStore {
     this.#keys = keys;
     this.#rooms = rooms;
     this.#serverName = serverName;
+    this.hosts = new HostStore(keys);
   }
 
   isLocal(user: string): boolean {
@@ -144,6 +147,7 @@ export class MemberStore {
     isTold: (outOfBand: EventNid, event: EventNid) => boolean,
   ): Transition[] {
     const transitions: Transition[] = [];
+    const servers = new Map<StateKeyNid, number>();
     let joined = 0;
     let invited = 0;
     for (const change of changes) {
@@ -155,19 +159,28 @@ export class MemberStore {
       const joins = Number(change.membership === join) - Number(before === join);
       joined += joins;
       invited += Number(change.membership === invite) - Number(before === invite);
-      if (joins !== 0) this.#countServer(tx, room, userId, joins);
+      if (joins !== 0) {
+        const server = this.#keys.intern(tx, serverNameOf(userId));
+        servers.set(server, (servers.get(server) ?? 0) + joins);
+      }
       if (!local) continue;
       const transition = this.#transit(tx, room, change, position, isTold);
       if (transition !== undefined) transitions.push({ user: userId, membership: transition });
     }
+    for (const [server, joins] of servers) this.#countServer(tx, room, server, joins, position);
     this.#rooms.addCounts(tx, room, joined, invited);
     return transitions;
   }
 
-  #countServer(tx: Tx, room: RoomNid, user: UserId, change: number): void {
-    const server = this.#keys.intern(tx, serverNameOf(user));
+  /** Of all changes at once: a server whose one member leaves while another joins was never away. */
+  #countServer(tx: Tx, room: RoomNid, server: StateKeyNid, change: number, position: Position): void {
+    if (change === 0) return;
+    const before = tx.get(selectServer, room, server)?.joined ?? 0;
     tx.run(upsertServer, room, server, change);
-    if (change < 0) tx.run(deleteServer, room, server);
+    if (before === 0) this.hosts.opened(tx, room, server, position);
+    if (before + change > 0) return;
+    tx.run(deleteServer, room, server);
+    this.hosts.closed(tx, room, server, position);
   }
 
   #transit(

@@ -29,6 +29,12 @@ const serverRows = new DerivedTable({
   key: ['room', 'server'],
   values: ['joined'],
 });
+const hostRows = new DerivedTable({
+  table: 'room_hosts',
+  what: 'time in the room of server',
+  key: ['server', 'room', 'from_position'],
+  values: ['to_position'],
+});
 const headRows = new DerivedTable({
   table: 'room_rooms',
   what: 'joined, invited, last change',
@@ -51,6 +57,9 @@ const selectMembers = sql<[room: number], { user: number; membership: number; lo
 const selectServers = sql<[room: number], { server: number; joined: number }>(
   'SELECT server, joined FROM room_servers WHERE room = ?',
 );
+const selectHosts = sql<[room: number], { server: number; from_position: number; to_position: number | null }>(
+  'SELECT server, from_position, to_position FROM room_hosts WHERE room = ?',
+);
 const selectLocalRows = sql<[room: number], LocalRow>(
   `SELECT user, position, membership, event, out_of_band FROM room_local_membership WHERE room = ? ORDER BY position`,
 );
@@ -72,6 +81,7 @@ export function verifyProjections(verification: Verification): void {
   verifyStateRows(verification);
   verifyMembers(verification);
   verifyLocalMembership(verification);
+  verifyHosts(verification);
 }
 
 function verifyStateRows({ stores, snapshot, room, differs }: Verification): void {
@@ -128,6 +138,43 @@ function verifyMembers({ stores, snapshot, room, events, differs }: Verification
     headRows,
     [[room.nid, head.joined, head.invited, head.last_position]],
     [[room.nid, counts.joined, counts.invited, last]],
+  );
+}
+
+/** Replays the room's state history: when did each server come and go? */
+function verifyHosts({ stores, snapshot, room, events, differs }: Verification): void {
+  const { keys, states } = stores;
+  const isJoin = (event: number): boolean => events.get(event as EventNid)?.membership === join;
+  const expected: DerivedRow[] = [];
+  const joined = new Map<number, number>();
+  const since = new Map<number, number>();
+  let before = 0 as SnapshotNid;
+  for (const { position, snapshot: state } of snapshot.all(selectHistory, room.nid)) {
+    const touched = new Set<number>();
+    for (const { type, key, from, to } of states.difference(snapshot, before, state as SnapshotNid)) {
+      const change = type === types.member ? Number(isJoin(to)) - Number(isJoin(from)) : 0;
+      if (change === 0) continue;
+      const server = keys.find(snapshot, serverNameOf(keys.text(snapshot, key as StateKeyNid) as UserId));
+      joined.set(server, (joined.get(server) ?? 0) + change);
+      touched.add(server);
+    }
+    for (const server of touched) {
+      const from = since.get(server);
+      const isThere = (joined.get(server) ?? 0) > 0;
+      if (isThere && from === undefined) since.set(server, position);
+      if (isThere || from === undefined) continue;
+      since.delete(server);
+      expected.push([server, room.nid, from, position]);
+    }
+    before = state as SnapshotNid;
+  }
+  for (const [server, from] of since) expected.push([server, room.nid, from, null]);
+  compareRows(
+    differs,
+    hostRows,
+    snapshot.all(selectHosts, room.nid).map((row) => [row.server, room.nid, row.from_position, row.to_position]),
+    expected,
+    ([server, , from]) => `${keys.text(snapshot, server as StateKeyNid)} since ${String(from)}`,
   );
 }
 

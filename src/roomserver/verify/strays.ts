@@ -11,6 +11,7 @@ const strays: readonly { readonly what: string; readonly select: Select; readonl
   stray('rows of current states', 'room_state', 'room NOT IN (SELECT nid FROM room_rooms)'),
   stray('members', 'room_members', 'room NOT IN (SELECT nid FROM room_rooms)'),
   stray('servers', 'room_servers', 'room NOT IN (SELECT nid FROM room_rooms)'),
+  stray('hosts', 'room_hosts', 'room NOT IN (SELECT nid FROM room_rooms)'),
   stray('verdicts', 'room_verdicts', 'event NOT IN (SELECT nid FROM room_events)'),
   // What an event says is no derived row: it is named and left.
   { ...stray('texts', 'room_event_json', 'nid NOT IN (SELECT nid FROM room_events)'), remove: undefined },
