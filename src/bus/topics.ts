@@ -148,6 +148,8 @@ export interface ToDeviceEntry {
 export interface DeviceListEntry {
   readonly topic: 'user.device_list';
   readonly user: UserId;
+  /** What other servers are told of: the device's id, empty for the cross-signing keys. Absent: it concerns only the user. */
+  readonly changed?: string;
 }
 
 /** One-time key counts or unused fallback keys of a device changed by a claim. */

@@ -137,7 +137,8 @@ export class CrossSigning {
       added = true;
     }
     // Whom a user has verified is told to his own devices only.
-    if (added) this.#lists.touch(tx, owner, owner === signer ? undefined : signer);
+    const deviceId = device === undefined ? '' : keyId;
+    if (added) this.#lists.touch(tx, owner, owner === signer ? undefined : signer, deviceId);
     return undefined;
   }
 

@@ -27,11 +27,13 @@ export class DeviceLists {
   /**
    * Records that a user's devices, device names, their keys or cross-signing keys changed.
    * @param viewer the only user who sees the change (he signed the other's key); the log entry then names him
+   * @param deviceId the device; empty: the cross-signing keys
    */
-  touch(tx: Tx, userId: UserId, viewer?: UserId): void {
+  touch(tx: Tx, userId: UserId, viewer?: UserId, deviceId = ''): void {
     const position = tx.nextPosition();
     tx.run(insertChange, position, userId, viewer ?? null);
-    this.#bus.append(tx, { topic: 'user.device_list', user: viewer ?? userId }, position);
+    const entry = viewer === undefined ? { user: userId, changed: deviceId } : { user: viewer };
+    this.#bus.append(tx, { topic: 'user.device_list', ...entry }, position);
   }
 
   /** Users whose keys changed in (since, upTo] as `viewer` sees them, whether or not he shares a room with them. */

@@ -63,7 +63,7 @@ export type { MemberEvents } from './member-events.ts';
 export type { OneTimeKeys } from './one-time-keys.ts';
 export type { OpenIdTokens } from './openid.ts';
 export type { Passwords } from './passwords.ts';
-export type { Presence, PresenceState } from './presence.ts';
+export type { Presence, PresenceContent, PresenceState } from './presence.ts';
 export { checkFieldName, Profiles } from './profiles.ts';
 export type { RateOverrides } from './rate-overrides.ts';
 export type { Receipts } from './receipts.ts';

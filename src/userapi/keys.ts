@@ -85,12 +85,12 @@ export class DeviceKeys {
     this.#signatures = signatures;
     // A device belongs to the list from the first moment, with keys or (still) without.
     devices.onChange({
-      created: (tx, userId) => lists.touch(tx, userId),
-      renamed: (tx, userId) => lists.touch(tx, userId),
+      created: (tx, userId, deviceId) => lists.touch(tx, userId, undefined, deviceId),
+      renamed: (tx, userId, deviceId) => lists.touch(tx, userId, undefined, deviceId),
       deleted: (tx, userId, deviceId) => {
         signatures.deleteOn(tx, userId, deviceId);
         tx.run(deleteKeys, userId, deviceId);
-        lists.touch(tx, userId);
+        lists.touch(tx, userId, undefined, deviceId);
       },
     });
   }
@@ -112,7 +112,7 @@ export class DeviceKeys {
     // Signatures made on other keys say nothing about these.
     this.#signatures.deleteOn(tx, userId, deviceId);
     tx.run(upsertKeys, userId, deviceId, text);
-    this.#lists.touch(tx, userId);
+    this.#lists.touch(tx, userId, undefined, deviceId);
   }
 
   /** A device's keys as uploaded. */
