@@ -39,6 +39,7 @@ export async function startApp(config: Config): Promise<App> {
     if (config.listeners.length > 0) {
       modules.appservices.start();
       modules.remote.partial.start();
+      modules.sender.start();
     }
     return await appOf(modules, http.urls, lifecycle);
   } catch (error) {
@@ -49,10 +50,12 @@ export async function startApp(config: Config): Promise<App> {
 
 /** Background work of all modules. */
 function runTasks(modules: Modules, lifecycle: Lifecycle): void {
-  const { config, clock, log, media, metrics, bus, db, rooms, users } = modules;
+  const { config, clock, log, media, metrics, bus, db, rooms, users, sender } = modules;
   const runner = new TaskRunner({ clock, log, onBusy: (name, ms) => metrics.busy(name, ms) });
   lifecycle.onStop('tasks', () => runner.stop());
   runner.add({ name: 'trim the output log', everyMs: minuteMs, run: (signal) => bus.trim(signal) });
+  runner.add({ name: 'trim the outbox for other servers', everyMs: minuteMs, run: (signal) => sender.trim(signal) });
+  runner.add({ name: 'repeat presence', everyMs: 25 * minuteMs, run: () => sender.repeatPresence() });
   runner.add({ name: 'forget old transaction ids', everyMs: 60 * minuteMs, run: () => pruneTransactions(db, clock) });
   runner.add({
     name: 'collect unreferenced state',

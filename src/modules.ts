@@ -9,7 +9,14 @@ import { createAppservices, loadServices, type Appservices } from './appservice/
 import { Bus, LaggingConsumer } from './bus/index.ts';
 import { mailOptions, publicBaseUrl, type Config } from './config/index.ts';
 import { createFedClient, loadSigningKey, missingFile, type FedClient } from './fedclient/index.ts';
-import { createEdus, createFederation, type EduHandler, type Federation } from './federation/index.ts';
+import {
+  createEdus,
+  createFederation,
+  createFederationSender,
+  type EduHandler,
+  type Federation,
+  type FederationSender,
+} from './federation/index.ts';
 import { Metrics, RateLimiter } from './http/index.ts';
 import { parseServerName, type ServerName, type UserId } from './matrix/ids.ts';
 import { createMedia, type FetchRemote, type Media } from './mediaapi/index.ts';
@@ -53,6 +60,8 @@ export interface Modules {
   readonly db: Database;
   readonly bus: Bus;
   readonly federation: FedClient;
+  /** What this server tells others. */
+  readonly sender: FederationSender;
   readonly rooms: ReturnType<typeof createRoomCore>;
   readonly remote: RemoteRooms;
   /** What other servers send, on its way to its verdicts. */
@@ -168,12 +177,17 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     createFederation({ db, rooms, remote, serverName, outOfBand: memberships.outOfBand, edus, clock, log }),
   );
   metrics.add(serverToServer.measures);
+  const sender = lifecycle.use(
+    'federation sender',
+    createFederationSender({ db, bus, fed: federation, rooms, users, serverName, clock, log }),
+  );
+  metrics.add(sender.measures);
   const limiter = new RateLimiter(config.rateLimits, clock);
   const adminTasks = createAdminTasks({ db, bus, rooms, perform, accounts: users.accounts, clock, log });
   lifecycle.onStop('tasks of administrators', () => adminTasks.stop());
   db.read((snapshot) => users.rateOverrides.follow(snapshot, (user, limit) => limiter.override(user, limit)));
   return {
-    ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, rooms, remote },
+    ...{ config, serverName, clock, log, metrics, limiter, db, bus, federation, sender, rooms, remote },
     ...{
       users,
       remoteUsers,

@@ -14,3 +14,4 @@ export { queryProfileRoutes } from './routes/query-profile.ts';
 export { onBindRoutes } from './routes/third-party-invites.ts';
 export { userKeyRoutes } from './routes/user-keys.ts';
 export { stateReadRoutes } from './routes/states.ts';
+export { createFederationSender, type DeviceMessages, type FederationSender } from './sender/index.ts';

@@ -1,0 +1,133 @@
+/**
+ * What becomes a matter of other servers, in the transaction in which it happens (INVARIANTS 6, 7, 21): one row for an
+ * event, whatever number of servers it goes to; one for each server that gets it though it was not in the room; one for
+ * each server that is told of a change of a user's devices.
+ */
+import type {
+  DeviceListEntry,
+  MembershipEntry,
+  Projection,
+  RoomEventEntry,
+  RoomNid,
+  StoredEntry,
+} from '../../bus/index.ts';
+import { serverNameOf, type ServerName, type UserId } from '../../matrix/ids.ts';
+import type { RoomReader } from '../../roomserver/index.ts';
+import type { Position, Tx } from '../../storage/index.ts';
+import type { DeviceKeys, DeviceLists } from '../../userapi/index.ts';
+import { deleteOutboxRoom, insertException, insertOutbox, upsertDeviceChange, upsertOutboxRoom } from './storage.ts';
+
+export interface OutboxParts {
+  readonly rooms: RoomReader;
+  readonly serverName: ServerName;
+  readonly deviceKeys: DeviceKeys;
+  readonly deviceLists: DeviceLists;
+  /** Something besides events of shared rooms waits for these servers, on disk. */
+  readonly wake: (servers: readonly ServerName[]) => void;
+}
+
+export class Outbox implements Projection {
+  readonly name = 'federation.sender';
+  readonly #parts: OutboxParts;
+
+  constructor(parts: OutboxParts) {
+    this.#parts = parts;
+  }
+
+  apply(tx: Tx, entry: StoredEntry, position: Position): void {
+    switch (entry.topic) {
+      case 'room.event':
+        return this.#event(tx, entry, position);
+      case 'room.membership':
+        return this.#membership(tx, entry);
+      case 'user.device_list':
+        return this.#deviceList(tx, entry, position);
+      case 'room.unpartial':
+        return this.#unpartial(tx, entry.room, position);
+      case 'room.purged':
+        if (entry.whole) tx.run(deleteOutboxRoom, entry.room);
+        return;
+      // Receipts are read from their table when they are sent.
+      case 'room.receipt':
+      case 'room.state':
+      case 'room.backfilled':
+      case 'event.redacted':
+      case 'event.withdrawn':
+      case 'user.account_data':
+      case 'user.counts':
+      case 'user.profile':
+      case 'device.to_device':
+      case 'device.key_counts':
+        return;
+      default:
+        entry satisfies never;
+    }
+  }
+
+  #event(tx: Tx, entry: RoomEventEntry, position: Position): void {
+    const { rooms, serverName } = this.#parts;
+    const { room, event, sender, broughtBy, type, stateKey } = entry;
+    if (broughtBy === undefined && serverNameOf(sender) !== serverName) return;
+    if (rooms.hasOtherHosts(tx, room, position)) {
+      tx.run(insertOutbox, position, room, event, broughtBy ?? null);
+      tx.run(upsertOutboxRoom, room, position);
+    }
+    const targets = new Set(rooms.isPartial(tx, room) ? rooms.partialServers(tx, room) : []);
+    // Whom an invite, a kick, a ban or its end concerns is told of it, in the room or not.
+    if (type === 'm.room.member' && stateKey !== null) targets.add(serverNameOf(stateKey as UserId));
+    const others = [...targets].filter(
+      (server) => server !== serverName && server !== broughtBy && !rooms.wasHost(tx, server, room, position),
+    );
+    if (others.length === 0) return;
+    for (const server of others) tx.run(insertException, server, position, event);
+    tx.afterDurable(() => this.#parts.wake(others));
+  }
+
+  /**
+   * "… when that user joins a room which contains servers which are not already receiving updates for that user's device
+   * list" (§Device Management).
+   */
+  #membership(tx: Tx, { room, user, membership }: MembershipEntry): void {
+    const { rooms, serverName } = this.#parts;
+    if (membership !== 'join' || serverNameOf(user) !== serverName) return;
+    const known = new Set(
+      rooms
+        .joinedRooms(tx, user)
+        .filter((other) => other !== room)
+        .flatMap((other) => rooms.hostsNow(tx, other)),
+    );
+    const added = rooms.hostsNow(tx, room).filter((server) => server !== serverName && !known.has(server));
+    this.#introduce(tx, added, user);
+  }
+
+  /** The resync of a partial room has found servers that nobody had told us of. */
+  #unpartial(tx: Tx, room: RoomNid, position: Position): void {
+    const { rooms, serverName } = this.#parts;
+    const found = rooms.hostsOpenedAt(tx, room, position).filter((server) => server !== serverName);
+    if (found.length === 0) return;
+    for (const user of rooms.joinedLocalUsers(tx, room)) this.#introduce(tx, found, user);
+  }
+
+  /** Tells servers of all devices of a user. */
+  #introduce(tx: Tx, servers: readonly ServerName[], user: UserId): void {
+    if (servers.length === 0) return;
+    const { deviceKeys, deviceLists } = this.#parts;
+    // The stream id that they get with the whole list, which they will ask for.
+    const streamId = deviceLists.streamId(tx, user) as Position;
+    for (const deviceId of Object.keys(deviceKeys.query(tx, user, [], user))) {
+      this.#tell(tx, servers, user, deviceId, streamId);
+    }
+  }
+
+  #deviceList(tx: Tx, { user, changed }: DeviceListEntry, position: Position): void {
+    const { rooms, serverName } = this.#parts;
+    if (changed === undefined || serverNameOf(user) !== serverName) return;
+    const servers = rooms.hostsSharingWith(tx, user).filter((server) => server !== serverName);
+    if (servers.length > 0) this.#tell(tx, servers, user, changed, position);
+  }
+
+  #tell(tx: Tx, servers: readonly ServerName[], user: UserId, deviceId: string, position: Position): void {
+    for (const server of servers) tx.run(upsertDeviceChange, server, user, deviceId, position);
+    tx.afterDurable(() => this.#parts.wake(servers));
+  }
+}

@@ -1,0 +1,329 @@
+/**
+ * The sender: at most one transaction under way to each destination, the same one until it is taken, then the next
+ * (S-S API v1.19 §Transactions). What it has to send is on disk; in memory is who has to be sent something. A
+ * destination has a row only while it lacks something; whoever has none has all up to a Position kept once for all.
+ */
+import type { FedClient, FederationFault } from '../../fedclient/index.ts';
+import type { ServerName } from '../../matrix/ids.ts';
+import { asPosition, type Database, type Position, type Tx } from '../../storage/index.ts';
+import type { Presence } from '../../userapi/index.ts';
+import { nextPause, type BackoffPolicy } from '../../util/backoff.ts';
+import type { Clock } from '../../util/clock.ts';
+import type { Logger } from '../../util/log.ts';
+import { compose, type ComposeParts } from './compose.ts';
+import { Destination } from './destination.ts';
+import type { Fleeting } from './fleeting.ts';
+import { TurnQueue } from './queue.ts';
+import { SettledRows } from './settled.ts';
+import {
+  selectDestinations,
+  selectOutbox,
+  selectSender,
+  selectWaiting,
+  updateBody,
+  upsertDestination,
+} from './storage.ts';
+import { keepTransaction, keptTransaction, mostEdus, outgoingOf, type Outgoing } from './transaction.ts';
+
+export interface SenderParts extends ComposeParts {
+  readonly db: Database;
+  readonly fed: Pick<FedClient, 'api' | 'destinations' | 'permits'>;
+  readonly serverName: ServerName;
+  readonly presence: Presence;
+  readonly clock: Clock;
+  readonly log: Logger;
+}
+
+/** What was done since the start. */
+export interface SenderCounters {
+  transactions: number;
+  pdus: number;
+  edus: number;
+  failures: number;
+}
+
+/** Transactions to one destination are this far apart, in ms, so that one of them takes what comes close together. */
+const gapMs = 75;
+/** Pauses after answers that refuse a transaction; servers that do not answer are the business of `Destinations`. */
+const refused: BackoffPolicy = { firstMs: 1500, youngMaxMs: 30_000, youngMs: 600_000, maxMs: 3_600_000 };
+/** After a fault of our own (a full disk). */
+const faultPauseMs = 5000;
+const bootRows = 500;
+
+export class Sender {
+  readonly counters: SenderCounters = { transactions: 0, pdus: 0, edus: 0, failures: 0 };
+  readonly #parts: SenderParts;
+  readonly #destinations = new Map<ServerName, Destination>();
+  readonly #queue: TurnQueue;
+  readonly #rows: SettledRows;
+  readonly #stop = new AbortController();
+  /** Events up to this Position were shared out among the destinations. */
+  #heard = asPosition(0);
+  #started = false;
+  /** Transaction ids grow with time, so that a restored database does not give out those that peers have seen. */
+  readonly #firstId: string;
+  #made = 0;
+
+  constructor(parts: SenderParts) {
+    this.#parts = parts;
+    const { clock, fed, db, log } = parts;
+    this.#firstId = clock.now().toString(36);
+    this.#queue = new TurnQueue({
+      clock,
+      isFailing: ({ server }) => fed.destinations.failing(server) !== undefined,
+      run: (destination) => this.#round(destination),
+    });
+    this.#rows = new SettledRows({ db, clock, log, destinations: this.#destinations, heard: () => this.#heard, gapMs });
+    fed.destinations.onReachable((server) => {
+      const destination = this.#destinations.get(server);
+      if (destination?.state === 'pausing') this.#queue.now(destination);
+    });
+  }
+
+  /** Servers that something waits for, those under way, and those that pause before the next attempt. */
+  get sizes(): { readonly waiting: number; readonly running: number; readonly pausing: number } {
+    return { waiting: this.#destinations.size, running: this.#queue.running, pausing: this.#queue.pausing };
+  }
+
+  get started(): boolean {
+    return this.#started;
+  }
+
+  /** Takes up what the last process left, and begins to send. */
+  start(): void {
+    if (this.#started) return;
+    this.#started = true;
+    const { db } = this.#parts;
+    const { settled, rows, waiting } = db.read((snapshot) => ({
+      settled: snapshot.get(selectSender)?.settled ?? 0,
+      rows: snapshot.all(selectDestinations),
+      waiting: snapshot.all(selectWaiting),
+    }));
+    this.#heard = asPosition(settled);
+    for (const { server, cursor, has_txn: hasTransaction } of rows) {
+      const destination = this.#destination(server as ServerName, asPosition(cursor));
+      if (destination === undefined) continue;
+      destination.hasRow = true;
+      destination.waits = true;
+      if (hasTransaction === 1) destination.kept = 'parts';
+    }
+    for (const { server } of waiting) {
+      const destination = this.#destination(server as ServerName);
+      if (destination !== undefined) destination.waits = true;
+    }
+    this.#shareOut();
+    for (const destination of this.#destinations.values()) this.#queue.now(destination);
+  }
+
+  /** An event at `position` goes to these servers. Events come in their order. */
+  events(servers: readonly ServerName[], position: Position): void {
+    if (position <= this.#heard) return;
+    for (const server of servers) {
+      const destination = this.#destination(server);
+      if (destination === undefined || position <= destination.cursor) continue;
+      destination.waits = true;
+      this.#wake(destination);
+    }
+    this.#heard = position;
+  }
+
+  /** Something on disk besides events of shared rooms waits for these servers. */
+  wake(servers: readonly ServerName[]): void {
+    if (!this.#started) return;
+    for (const server of servers) {
+      const destination = this.#destination(server);
+      if (destination === undefined) continue;
+      destination.waits = true;
+      this.#wake(destination);
+    }
+  }
+
+  /** Tells these servers something that is kept nowhere. */
+  tell(servers: readonly ServerName[], value: Fleeting): void {
+    if (!this.#started) return;
+    for (const server of servers) {
+      const destination = this.#destination(server);
+      if (destination === undefined) continue;
+      destination.fleeting.put(value);
+      this.#wake(destination);
+    }
+  }
+
+  /** Writes down how far everybody is. */
+  settle(): Promise<void> {
+    return this.#rows.write();
+  }
+
+  /** Ends; what was not taken goes out after the next start. */
+  async close(): Promise<void> {
+    this.#stop.abort();
+    await this.#queue.stop();
+    await this.#rows.close();
+  }
+
+  /** The destination of a server that is not us, and that we may speak with; made when there is none. */
+  #destination(server: ServerName, cursor: Position = this.#heard): Destination | undefined {
+    const known = this.#destinations.get(server);
+    if (known !== undefined) return known;
+    const { serverName, fed } = this.#parts;
+    if (server === serverName || !fed.permits(server)) return undefined;
+    const destination = new Destination(server, cursor);
+    this.#destinations.set(server, destination);
+    return destination;
+  }
+
+  /** Events behind the Position up to which everybody without a row has all. */
+  #shareOut(): void {
+    const { db, rooms } = this.#parts;
+    for (let last = bootRows; last === bootRows;) {
+      last = db.read((snapshot) => {
+        const rows = snapshot.all(selectOutbox, this.#heard, bootRows);
+        for (const { room, position, brought_by: broughtBy } of rows) {
+          const hosts = rooms.hostsAt(snapshot, room as Parameters<typeof rooms.hostsAt>[1], asPosition(position));
+          for (const server of hosts) {
+            const destination = server === broughtBy ? undefined : this.#destination(server);
+            if (destination !== undefined && position > destination.cursor) destination.waits = true;
+          }
+          this.#heard = asPosition(position);
+        }
+        return rows.length;
+      });
+    }
+  }
+
+  #wake(destination: Destination): void {
+    if (destination.state !== 'idle') return;
+    const now = this.#parts.clock.now();
+    const at = Math.max(destination.sentAt + gapMs, this.#parts.fed.destinations.retryAt(destination.server));
+    if (at > now) this.#queue.at(destination, at);
+    else this.#queue.now(destination);
+  }
+
+  /** One turn: sends the transaction under way or the next one, and says when the turn after it comes. */
+  async #round(destination: Destination): Promise<void> {
+    const { clock, log } = this.#parts;
+    let pauseMs = gapMs;
+    try {
+      destination.outgoing ??= await this.#next(destination);
+      if (destination.outgoing !== undefined) pauseMs = await this.#send(destination, destination.outgoing);
+    } catch (error) {
+      log.error({ server: destination.server, err: error }, 'a transaction for a server was not made');
+      pauseMs = faultPauseMs;
+    }
+    destination.state = 'idle';
+    if (this.#stop.signal.aborted) return;
+    if (destination.isWanted) this.#queue.at(destination, clock.now() + pauseMs);
+    else this.#rows.idle();
+  }
+
+  /** The transaction to send: the one that was not taken yet, or one of what waits. */
+  async #next(destination: Destination): Promise<Outgoing | undefined> {
+    const { db, rooms, serverName, presence, clock } = this.#parts;
+    const { server } = destination;
+    if (destination.kept !== 'no') {
+      const kept = db.read((snapshot) => keptTransaction(snapshot, rooms, serverName, server));
+      if (kept !== undefined) return kept;
+      destination.kept = 'no';
+    }
+    if (destination.waits) {
+      destination.waits = false;
+      try {
+        const composed = await db.write((tx) => this.#compose(tx, destination));
+        destination.cursor = composed.cursor;
+        destination.waits ||= composed.more;
+        if (composed.outgoing !== undefined) {
+          destination.kept = 'parts';
+          destination.hasRow = true;
+          return composed.outgoing;
+        }
+      } catch (error) {
+        destination.waits = true;
+        throw error;
+      }
+    }
+    const edus = destination.fleeting.take((user) => presence.get(user), mostEdus);
+    if (edus.length === 0) return undefined;
+    const transaction = { id: this.#newId(), ts: clock.now(), events: [], edus };
+    return db.read((snapshot) => outgoingOf(snapshot, rooms, serverName, transaction));
+  }
+
+  #compose(
+    tx: Tx,
+    { server, cursor: from, fleeting }: Destination,
+  ): { readonly cursor: Position; readonly more: boolean; readonly outgoing: Outgoing | undefined } {
+    const { rooms, serverName, presence, clock } = this.#parts;
+    const { cursor, events, edus: durable, more } = compose(tx, this.#parts, server, from);
+    if (events.length === 0 && durable.length === 0) return { cursor, more, outgoing: undefined };
+    const edus = [...durable, ...fleeting.take((user) => presence.get(user), mostEdus - durable.length)];
+    const transaction = { id: this.#newId(), ts: clock.now(), events, edus };
+    keepTransaction(tx, server, cursor, transaction);
+    return { cursor, more, outgoing: outgoingOf(tx, rooms, serverName, transaction) };
+  }
+
+  /** Sends a transaction; returns the pause until the next turn in ms. */
+  async #send(destination: Destination, outgoing: Outgoing): Promise<number> {
+    const { fed, clock, log } = this.#parts;
+    const { server } = destination;
+    const { signal } = this.#stop;
+    const answer = await fed.api.sendTransaction(server, outgoing.id, outgoing.body, { signal });
+    // With status 200 the transaction was taken, whatever else the answer says.
+    if (answer.ok || answer.error.kind === 'bad-reply') {
+      if (answer.ok) this.#logRefused(server, answer.value);
+      this.counters.transactions += 1;
+      this.counters.pdus += outgoing.pdus;
+      this.counters.edus += outgoing.edus;
+      destination.outgoing = undefined;
+      destination.kept = 'no';
+      destination.refusal = undefined;
+      destination.sentAt = clock.now();
+      return gapMs;
+    }
+    if (signal.aborted) return gapMs;
+    this.counters.failures += 1;
+    log.debug({ server, transaction: outgoing.id, fault: answer.error.kind }, 'a server did not take a transaction');
+    await this.#keepBody(destination, outgoing);
+    destination.fleeting.forgetTyping();
+    return this.#pauseAfter(destination, answer.error);
+  }
+
+  /** From now on the transaction waits on disk, word for word. */
+  async #keepBody(destination: Destination, { id, body }: Outgoing): Promise<void> {
+    const { db, clock } = this.#parts;
+    const { server, cursor, kept } = destination;
+    if (kept !== 'body') {
+      await db.write((tx) => {
+        if (kept === 'parts') tx.run(updateBody, body, server);
+        else tx.run(upsertDestination, server, cursor, id, clock.now(), '[]', null, body);
+      });
+    }
+    destination.hasRow = true;
+    destination.kept = 'body';
+    destination.outgoing = undefined;
+  }
+
+  #pauseAfter(destination: Destination, fault: FederationFault): number {
+    const { fed, clock } = this.#parts;
+    const now = clock.now();
+    const failing = fed.destinations.failing(destination.server);
+    // It may have contacted us just now: then it is not left alone any longer.
+    if (failing !== undefined) return Math.max(gapMs, failing.retryAt - now);
+    // It works, but refuses.
+    const since = destination.refusal?.since ?? now;
+    const pauseMs = nextPause(refused, destination.refusal?.pauseMs ?? 0, now - since, Math.random());
+    destination.refusal = { since, pauseMs };
+    const wished = fault.kind === 'http' ? (fault.retryAfterMs ?? 0) : 0;
+    return Math.min(refused.maxMs, Math.max(pauseMs, wished));
+  }
+
+  #logRefused(server: ServerName, verdicts: Readonly<Record<string, { readonly error: string | undefined }>>): void {
+    const { log } = this.#parts;
+    for (const [eventId, { error }] of Object.entries(verdicts)) {
+      if (error !== undefined) log.debug({ server, eventId, error }, 'a server refused an event of ours');
+    }
+  }
+
+  #newId(): string {
+    this.#made += 1;
+    return `${this.#firstId}-${this.#made}`;
+  }
+}
