@@ -1,0 +1,172 @@
+/**
+ * Joining big rooms: a server of its own process enters rooms of a scripted one, without their members and in full. Told
+ * are times (of the network 50 ms an answer), memory over idle, delays of the event loop, bytes stored, and what all of it
+ * is in relation to the floor. Run: `npm run bench:partial -- [members …]`
+ */
+import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { registerAccount, type Client } from '../support/client.ts';
+import { freePort, startServerProcess, temporaryFolder, type ServerProcess } from '../support/server-process.ts';
+import { BigRoom } from './big-room.ts';
+import { floorOf } from './floor.ts';
+import { Resident } from './resident.ts';
+
+interface Delays {
+  readonly p50: number;
+  readonly p99: number;
+  readonly max: number;
+  readonly samples: number;
+}
+
+interface Run {
+  readonly joinedMs: number;
+  readonly shownMs: number;
+  readonly sentMs: number;
+  readonly arrivedMs: number | undefined;
+  readonly wholeMs: number;
+  readonly requests: number;
+  readonly memoryMiB: number;
+  readonly toFirstMessage: Delays;
+  readonly toWhole: Delays;
+}
+
+const waitForWholeMs = 15 * 60_000;
+const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
+const lazy = { room: { state: { lazy_load_members: true }, timeline: { limit: 10 } } };
+
+async function startServer(resident: Resident, data: string): Promise<ServerProcess> {
+  const caFile = join(data, 'ca.pem');
+  writeFileSync(caFile, resident.caCert);
+  const probe = new URL('loop-probe.ts', import.meta.url).href;
+  return startServerProcess({
+    data,
+    set: {
+      server_name: `localhost:${await freePort()}`,
+      'federation.ca_file': caFile,
+      'federation.allow_networks': '["127.0.0.0/8", "::1/128"]',
+      ...(process.env['NEURITE_BENCH_LOG'] === undefined ? {} : { 'log.level': process.env['NEURITE_BENCH_LOG'] }),
+    },
+    env: { NODE_OPTIONS: `--import ${probe} ${process.env['NEURITE_BENCH_OPTIONS'] ?? ''}` },
+  });
+}
+
+const memoryMiB = (server: ServerProcess, what: 'VmRSS' | 'VmHWM'): number => {
+  const status = readFileSync(`/proc/${server.child.pid}/status`, 'utf8');
+  return Number(new RegExp(`^${what}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024;
+};
+
+/** What happened to the server's event loop since it was asked before. */
+async function delays(server: ServerProcess): Promise<Delays> {
+  const lines = (): string[] => server.output().match(/^loop .*$/gm) ?? [];
+  const before = lines().length;
+  server.child.kill('SIGUSR2');
+  while (lines().length === before) await pause(5);
+  return JSON.parse(lines().at(-1)?.slice(5) ?? '{}') as Delays;
+}
+
+async function until(work: () => boolean | Promise<boolean>, limitMs: number): Promise<void> {
+  const deadline = performance.now() + limitMs;
+  while (!(await work())) {
+    if (performance.now() > deadline) throw new Error('it takes too long');
+    await pause(10);
+  }
+}
+
+/** Joins, looks, speaks, and waits until the room is whole. */
+async function enter(server: ServerProcess, client: Client, resident: Resident, room: BigRoom): Promise<Run> {
+  await pause(1000);
+  await delays(server);
+  const [idleMiB, asked] = [memoryMiB(server, 'VmRSS'), resident.asked.length];
+  const wholeLines = (): number => server.output().split('the state of the room is whole').length;
+  const wholeBefore = wholeLines();
+  const arrived = resident.awaits(room.roomId, 'm.room.message');
+  const started = performance.now();
+  const since = (): number => performance.now() - started;
+  await client.must('POST', `/_matrix/client/v3/join/${encodeURIComponent(room.roomId)}?via=${resident.name}`, {});
+  const joinedMs = since();
+  const sync = await client.sync(undefined, 0, lazy);
+  if (sync.rooms?.join?.[room.roomId] === undefined) throw new Error('the room is not shown');
+  const shownMs = since();
+  const sent = await client.send(room.roomId, `m${Date.now()}`, 'hello');
+  if (sent.status !== 200) throw new Error(JSON.stringify(sent.body));
+  const sentMs = since();
+  const requests = resident.asked.length - asked;
+  const toFirstMessage = await delays(server);
+  let wholeMs = joinedMs;
+  if (resident.omits) {
+    await until(() => wholeLines() > wholeBefore, waitForWholeMs);
+    wholeMs = since();
+  }
+  const arrival = await Promise.race([arrived, pause(3000)]);
+  const toWhole = await delays(server);
+  const memory = memoryMiB(server, 'VmHWM') - idleMiB;
+  const arrivedMs = arrival === undefined ? undefined : arrival - started;
+  return { joinedMs, shownMs, sentMs, arrivedMs, wholeMs, requests, memoryMiB: memory, toFirstMessage, toWhole };
+}
+
+const ms = (value: number | undefined): string => (value === undefined ? 'never' : `${value.toFixed(0)} ms`);
+const told = ({ p50, p99, max }: Delays): string =>
+  `p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)}, longest ${max.toFixed(0)} ms`;
+
+async function measure(
+  members: number,
+  omits: boolean,
+  floors: { brief: number; whole: number },
+  room: BigRoom,
+  resident: Resident,
+): Promise<void> {
+  resident.omits = omits;
+  await using stack = new AsyncDisposableStack();
+  const data = temporaryFolder();
+  stack.defer(() => rmSync(data, { recursive: true, force: true }));
+  const server = await startServer(resident, data);
+  stack.defer(async () => void (await server.stop()));
+  const client = await registerAccount(server.baseUrl, 'alice');
+  client.checks = false;
+  stack.defer(() => client.close());
+  // A server that runs has spoken with others before.
+  const small = new BigRoom({ ...room.shape, members: 30 });
+  resident.add(small);
+  await enter(server, client, resident, small);
+  const run = await enter(server, client, resident, room);
+  const local = run.sentMs - run.requests * resident.delayMs;
+  console.log(`${members} members, ${omits ? 'joined without them' : 'joined in full'}:`);
+  console.log(
+    `  joined ${ms(run.joinedMs)}, shown ${ms(run.shownMs)}, message accepted ${ms(run.sentMs)}, arrived ${ms(run.arrivedMs)}`,
+  );
+  console.log(`  event loop until then: ${told(run.toFirstMessage)}`);
+  if (omits) {
+    console.log(`  local part of that: ${ms(local)} = ${(local / floors.brief).toFixed(2)} x floor (goal 3)`);
+    console.log(`  whole after ${ms(run.wholeMs)} = ${(run.wholeMs / floors.whole).toFixed(2)} x floor (goal 2)`);
+    console.log(`  event loop from there on: ${told(run.toWhole)} (goal p99 60 ms)`);
+  } else console.log(`  whole after ${ms(run.wholeMs)} = ${(run.wholeMs / floors.whole).toFixed(2)} x floor`);
+  console.log(`  memory ${run.memoryMiB.toFixed(0)} MiB over idle (goal 250)`);
+  const started = performance.now();
+  await client.must('GET', `/_matrix/client/v3/rooms/${encodeURIComponent(room.roomId)}/joined_members`);
+  console.log(
+    `  then joined_members in ${ms(performance.now() - started)}, longest turn ${ms((await delays(server)).max)}`,
+  );
+  await server.stop();
+  // Stopped, the file holds all.
+  const { size } = statSync(join(data, 'neurite.db'));
+  console.log(`  ${(size / 2 ** 20).toFixed(1)} MiB stored, ${(size / members).toFixed(0)} bytes a member`);
+}
+
+const sizes = process.argv
+  .slice(2)
+  .filter((word) => /^\d+$/.test(word))
+  .map(Number);
+const modes = process.argv.includes('partial') ? [true] : process.argv.includes('full') ? [false] : [true, false];
+for (const members of sizes.length > 0 ? sizes : [20_000, 100_000]) {
+  await using resident = await Resident.start();
+  const { name: serverName, keyId, key } = resident;
+  const room = new BigRoom({ serverName, keyId, key, members });
+  resident.add(room);
+  const floor = (ids: BigRoom['stateIds']): Promise<number> =>
+    floorOf({ texts: room.texts(ids), rules: room.rules, serverName, publicKey: key.publicKey });
+  await floor(room.stateIds.slice(0, 2000));
+  const brief = await floor([...room.briefChainIds, ...room.briefIds]);
+  const whole = await floor([...room.chainIds, ...room.stateIds]);
+  console.log(`floors: ${ms(brief)} for the answer without members, ${ms(whole)} for all events`);
+  for (const omits of modes) await measure(members, omits, { brief, whole }, room, resident);
+}
