@@ -95,6 +95,8 @@ describe('an invite by a user of another server', () => {
     const invited = await syncRooms(user(bob));
     expect(Object.keys(invited.rooms?.invite ?? {})).toContain(roomId);
     expect((await joinBy(user(bob), roomId, [])).status).toBe(200);
+    // A client that wants all members is told of the room when they are known; this waits for them.
+    await user(bob).must('GET', `/_matrix/client/v3/rooms/${encodeURIComponent(roomId)}/joined_members`);
     const joined = await syncRooms(user(bob), invited.next_batch);
     expect(Object.keys(joined.rooms?.join ?? {})).toEqual([roomId]);
     expect([joined.rooms?.invite, joined.rooms?.leave]).toEqual([undefined, undefined]);

@@ -119,8 +119,12 @@ const stateEventRoute = (parts: RoomStateRouteParts): Route =>
     handle: async (asked) => {
       const { rooms } = parts;
       const { roomId, eventType, stateKey } = asked.params;
-      // Of the members of other servers nothing is known yet; the rest of a partial state is as good as any.
-      if (eventType === 'm.room.member' && !parts.isLocal(stateKey)) await awaitMembers(parts, roomId, asked);
+      // Members are what a partial state lacks, even some of ours; the rest of it is as good as any.
+      const isKnown = (snapshot: Snapshot): boolean => {
+        const { state } = readable(snapshot, parts, roomId, asked);
+        return parts.isLocal(stateKey) && rooms.stateEvent(snapshot, state, eventType, stateKey) !== 0;
+      };
+      if (eventType === 'm.room.member' && !parts.db.read(isKnown)) await awaitMembers(parts, roomId, asked);
       return parts.db.read((snapshot) => {
         const { state } = readable(snapshot, parts, roomId, asked);
         const event = rooms.event(snapshot, rooms.stateEvent(snapshot, state, eventType, stateKey));
