@@ -29,6 +29,7 @@ export interface TestSender extends AsyncDisposable {
   readonly fed: FedClient;
   readonly sender: FederationSender;
   readonly path: string;
+  readonly clock: Clock;
   read<T>(work: (snapshot: Snapshot) => T): T;
   /** A message of alice, or another event of hers. */
   say(room: Room, body: string): Promise<StoredEvent>;
@@ -75,7 +76,7 @@ export async function startSender(network: TestNetwork, options: TestSenderOptio
   const send: TestSender['send'] = (room, proto) =>
     db.write((tx) => core.send(tx, room, { ...proto, sender: user(proto.sender ?? alice) }));
   return {
-    ...{ db, bus, core, users, fed, sender, path, send },
+    ...{ db, bus, core, users, fed, sender, path, clock, send },
     read: (work) => db.read(work as (snapshot: Snapshot) => never),
     say: (room, body) => send(room, { type: 'm.room.message', content: { msgtype: 'm.text', body } }),
     receive: async (room) => {
