@@ -12,6 +12,7 @@ import {
 } from '../matrix/history-visibility.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { Position, Snapshot } from '../storage/index.ts';
+import { isInForce } from './input/annotate.ts';
 import { emptyKey, types } from './storage/nids.ts';
 import type { Stores } from './stores.ts';
 import type { EventNid, Membership, Room, RoomNid, SnapshotNid, StateKeyNid, StoredEvent } from './types.ts';
@@ -44,6 +45,7 @@ class View {
   mayView(event: StoredEvent): boolean {
     const slot = event.place?.slot;
     if (slot === undefined || event.type === dummyType) return false;
+    if (event.type === 'm.room.redaction' && event.stateKey === null && !this.#mayRedact(event)) return false;
     const afterLastLeave = !this.#joinedNow && this.#lastLeave > 0 && slot > this.#lastLeave;
     // Whatever the visibility, who was joined may see it; most events are looked at by members.
     if (!afterLastLeave && this.#membershipAt(event.snapshot) === 'join') return true;
@@ -57,6 +59,22 @@ class View {
       joinedLater: this.#joinedNow || this.#lastJoin > slot,
       afterLastLeave,
     });
+  }
+
+  /**
+   * Redactions "should not be sent to clients until both the redaction event and the event the redaction affects have been
+   * received, and can be validated" (room versions 3 on; before, the auth rules have validated them).
+   */
+  #mayRedact({ nid }: StoredEvent): boolean {
+    const { events } = this.#stores;
+    const { redacts } = events.parsed(this.#snapshot, nid, this.#room.rules);
+    // It was redacted itself, or names nothing.
+    if (redacts === undefined) return true;
+    const target = events.meta(this.#snapshot, events.nidOf(this.#snapshot, redacts));
+    if (target === undefined) return this.#room.rules.redactionAuthRule;
+    if (target.room !== this.#room.nid) return false;
+    if (this.#room.rules.redactionAuthRule) return true;
+    return isInForce(this.#stores, this.#snapshot, this.#room, events.knownMeta(this.#snapshot, nid), target);
   }
 
   #stateAt(state: SnapshotNid): ViewState {

@@ -1,6 +1,6 @@
 /** Transactions of another server and what becomes of their events (S-S API v1.19 §Transactions, §PDUs). */
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { RoomId } from '../../src/matrix/ids.ts';
+import type { RoomId, UserId } from '../../src/matrix/ids.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
 import { alice, hang, type IntakeWorld, type RoomPeer, startIntake, until } from '../support/intake.ts';
 import { SignedRoom } from '../support/room-builder.ts';
@@ -184,6 +184,37 @@ describe('events that are no good fail alone', () => {
     expect(await errorsOf([child])).toEqual({ [child.eventId]: {} });
     expect(world.timeline(room).at(-1)).toBe(child.eventId);
     expect(world.verify()).toEqual([]);
+  });
+});
+
+describe('INVARIANTS 20: a redaction of another server', () => {
+  const mayView = (event: RoomEvent): boolean =>
+    world.rooms.read((snapshot) => {
+      const stored = world.rooms.core.eventById(snapshot, event.eventId);
+      return stored !== undefined && world.rooms.core.mayView(snapshot, alice as UserId, stored);
+    });
+
+  test('is shown with the event that it redacts, and not before that is here', async () => {
+    const target = room.message(pat, 'target');
+    const redaction = room.say({ type: 'm.room.redaction', sender: pat, content: { redacts: target.eventId } });
+    const child = room.make({ type: 'm.room.redaction', sender: pat, content: { redacts: '$nowhere' } });
+    await world.send(peer.name, [target, redaction, child]);
+    expect([mayView(redaction), mayView(child)]).toEqual([true, false]);
+  });
+
+  test('that may not redact, or names an event of another room, is not shown', async () => {
+    const quinn = peer.user('quinn');
+    const other = SignedRoom.open('11', pat);
+    await world.take(other);
+    room.join(quinn);
+    const own = room.message(alice, 'of another server');
+    await world.take(room);
+    const redactions = [own.eventId, other.events.at(-1)?.eventId ?? ''].map((redacts) =>
+      room.say({ type: 'm.room.redaction', sender: quinn, content: { redacts } }),
+    );
+    await world.send(peer.name, redactions);
+    expect(redactions.map(({ eventId }) => world.verdict(eventId))).toEqual(['accepted', 'accepted']);
+    expect(redactions.map(mayView)).toEqual([false, false]);
   });
 });
 
