@@ -25,7 +25,7 @@ export interface ResidencyParts {
   readonly db: Database;
   readonly rooms: RoomCore;
   readonly perform: Perform;
-  readonly remote: Pick<RemoteRooms, 'pdus'>;
+  readonly remote: Pick<RemoteRooms, 'pdus' | 'recommendations'>;
   readonly serverName: ServerName;
 }
 
@@ -135,7 +135,10 @@ export class Residency {
     const { events, failed } = await remote.pdus.check([signed], rules, { roomId });
     const [checked] = events;
     if (checked === undefined) throw matrixError.forbidden(failed[0]?.reason ?? `The event of ${origin} is not signed`);
-    return checked;
+    const { events: judged, refused } = await remote.recommendations.of(room, [checked]);
+    const refusal = refused.get(checked.eventId);
+    if (refusal !== undefined) throw matrixError.forbidden(refusal);
+    return judged[0] ?? checked;
   }
 }
 

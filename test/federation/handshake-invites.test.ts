@@ -17,7 +17,10 @@ let servers: readonly FederatedServer[] = [];
 let [alice, bob, dora]: Client[] = [];
 
 beforeAll(async () => {
-  ({ servers } = await startServers(2, { set: { 'push.allow_networks': '["127.0.0.0/8"]' } }));
+  ({ servers } = await startServers(2, {
+    // Joins with partial state have tests of their own.
+    set: { 'push.allow_networks': '["127.0.0.0/8"]', 'federation.partial_joins': 'false' },
+  }));
   [alice, bob, dora] = await Promise.all([server(0).user('alice'), server(1).user('bob'), server(1).user('dora')]);
 }, 60_000);
 afterAll(async () => {

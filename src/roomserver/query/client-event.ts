@@ -148,10 +148,23 @@ function previousText(
   if (previous === undefined) return '';
   const replaces = `,"replaces_state":${JSON.stringify(previous.eventId)}`;
   // `prev_content` is for who may see that event; `replaces_state` comes regardless of history visibility.
-  if (!view.seesAll && !rooms.mayView(snapshot, view.userId, previous)) return replaces;
+  if (!view.seesAll && !maySeePrevious(snapshot, rooms, event, previous, view.userId)) return replaces;
   if (isHidden(snapshot, rooms, previous, view)) return replaces;
   const content = contentText(previous);
   return `${replaces},"prev_content":${content},"prev_sender":${JSON.stringify(previous.sender)}`;
+}
+
+/** What is known only as part of a told state has no place in history: members of that time have seen it, and its subject. */
+function maySeePrevious(
+  snapshot: Snapshot,
+  rooms: RoomReader,
+  event: StoredEvent,
+  previous: StoredEvent,
+  user: UserId,
+): boolean {
+  if (!previous.outlier) return rooms.mayView(snapshot, user, previous);
+  const own = rooms.stateEvent(snapshot, event.snapshot, 'm.room.member', user);
+  return own !== 0 && (own === previous.nid || rooms.membershipOf(snapshot, own) === 'join');
 }
 
 /**

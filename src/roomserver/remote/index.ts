@@ -43,6 +43,8 @@ export interface RemoteRooms extends Disposable {
   /** Rooms that we are entering. */
   readonly handshakes: Handshakes;
   readonly intake: Intake;
+  /** What policy servers say of received events (check 7). */
+  readonly recommendations: Recommendations;
   /** Rooms that were joined without their members. */
   readonly partial: PartialRooms;
   /** Fetches history before a gap; true: something came, read again. */
@@ -77,7 +79,8 @@ export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
   const singles = new SingleEvents(parts);
   const auth = new AuthEvents(parts, singles);
   const states = new ToldStates(parts, singles, auth, stopping.signal);
-  const intake = new Intake(parts, new MissingEvents(parts, states), auth, new Recommendations(parts));
+  const recommendations = new Recommendations(parts);
+  const intake = new Intake(parts, new MissingEvents(parts, states), auth, recommendations);
   const backfill = new Backfill(parts, auth, states);
   const byTime = new EventsByTime(parts, backfill);
   const fetchState: FetchState = (room, eventId, server, signal) => states.before(room, eventId, server, signal);
@@ -90,7 +93,15 @@ export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
     log.warn(reset, 'a state resolution took state back though nothing new asked for it');
   });
   return {
-    ...{ partial, pdus, servers, handshakes: new Handshakes(), intake, aliases: new RemoteAliases(federation) },
+    ...{
+      partial,
+      pdus,
+      servers,
+      recommendations,
+      handshakes: new Handshakes(),
+      intake,
+      aliases: new RemoteAliases(federation),
+    },
     directory: new RemoteDirectory(federation),
     tasks: [
       {

@@ -169,10 +169,13 @@ export class RemoteJoining {
   ): Promise<Result<Admission, FederationFault>> {
     const { rooms, db } = this.#parts;
     const { join, state, outliers, membersOmitted, serversInRoom } = admission;
-    await rooms.input(roomId, outliers, 'outlier');
+    const stored = await rooms.input(roomId, outliers, 'outlier');
+    // What stands on an event that could not be had, or was not signed, is left out; the rest will do.
+    const isStored = (id: EventId): boolean => (stored.get(id)?.kind ?? 'dropped') !== 'dropped';
+    const stateIds = state.map(({ eventId }) => eventId).filter(isStored);
     const options = db.read((snapshot): InputOptions => {
       const room = rooms.room(snapshot, roomId);
-      const told = new Map<EventId, readonly EventId[]>([[join.eventId, state.map(({ eventId }) => eventId)]]);
+      const told = new Map<EventId, readonly EventId[]>([[join.eventId, stateIds]]);
       const isJoined = room !== undefined && rooms.isServerJoined(snapshot, room.nid);
       const servers = serversInRoom.flatMap((server) => parseServerName(server) ?? []);
       const partial = membersOmitted ? { partialJoin: { event: join.eventId, via, servers } } : {};

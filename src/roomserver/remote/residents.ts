@@ -25,7 +25,7 @@ export interface Search {
 
 /**
  * Servers that may be in a room, the likeliest first: who has invited the user, those named, those joined by what we
- * know, those that the stripped state of an invite or knock names, the server in the room's id.
+ * know, those that the stripped state of an invite or knock names; else the server in the room's id.
  */
 export function residentsOf(snapshot: Snapshot, rooms: RoomReader, { roomId, user, via }: Search): string[] {
   const found: (string | undefined)[] = [];
@@ -46,7 +46,8 @@ export function residentsOf(snapshot: Snapshot, rooms: RoomReader, { roomId, use
       if (sender !== undefined) found.push(serverNameOf(sender as UserId));
     }
   }
-  found.push(serverNameOf(roomId));
+  // A client that names servers means those.
+  if (found.length === 0) found.push(serverNameOf(roomId));
   return found.filter((server) => server !== undefined);
 }
 
