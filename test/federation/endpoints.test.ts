@@ -359,19 +359,21 @@ describe('files of other servers', () => {
     }
   });
 
-  test('come by the older path from servers that know no other', async () => {
-    answer = (incoming, response) => {
-      if (incoming.url.startsWith('/_matrix/federation/'))
-        return sendJson(response, { errcode: 'M_UNRECOGNIZED', error: 'no' }, 404);
-      response.writeHead(200, { 'Content-Type': 'text/plain' }).end('old');
-    };
-    const file = await api.downloadMedia(peer.name, 'abc', request);
-    expect(file.ok && (await text(file.value.pieces))).toBe('old');
-    expect(peer.requests[1]?.url).toBe(
-      `/_matrix/media/v3/download/${encodeURIComponent(peer.name)}/abc?timeout_ms=5000&allow_remote=false`,
-    );
-    expect(peer.requests[1]?.headers.authorization).toBeUndefined();
-  });
+  test.each([{ errcode: 'M_UNRECOGNIZED', error: 'no' }, {}])(
+    'come by the older path from servers that know no other: %j',
+    async (unknown) => {
+      answer = (incoming, response) => {
+        if (incoming.url.startsWith('/_matrix/federation/')) return sendJson(response, unknown, 404);
+        response.writeHead(200, { 'Content-Type': 'text/plain' }).end('old');
+      };
+      const file = await api.downloadMedia(peer.name, 'abc', request);
+      expect(file.ok && (await text(file.value.pieces))).toBe('old');
+      expect(peer.requests[1]?.url).toBe(
+        `/_matrix/media/v3/download/${encodeURIComponent(peer.name)}/abc?timeout_ms=5000&allow_remote=false`,
+      );
+      expect(peer.requests[1]?.headers.authorization).toBeUndefined();
+    },
+  );
 
   test('are not asked for by the older path when they are just not there', async () => {
     answer = (_, response) => sendJson(response, { errcode: 'M_NOT_FOUND', error: 'no' }, 404);

@@ -86,8 +86,11 @@ function open(
   });
 }
 
+/** "404 M_UNRECOGNIZED", or a refusal that is no error of the specification: the endpoint is not known there. */
 const isUnrecognized = (fault: FederationFault): boolean =>
-  fault.kind === 'http' && fault.status === 404 && fault.errcode === 'M_UNRECOGNIZED';
+  fault.kind === 'http' &&
+  fault.status < 500 &&
+  (fault.errcode === 'M_UNRECOGNIZED' || !Object.hasOwn(fault.body, 'errcode'));
 
 async function fetchFile(
   client: FederationClient,
