@@ -280,3 +280,24 @@ describe('who has logged out', () => {
     expect(answer.json?.errcode).not.toBe('M_UNKNOWN_TOKEN');
   });
 });
+
+describe('who has a token alone', () => {
+  /** The operations that the specification has confirmed by user-interactive authentication. */
+  const confirmed: ReadonlySet<string> = new Set([
+    'POST /v1/login/get_token',
+    'POST /v3/account/3pid/add',
+    'POST /v3/account/deactivate',
+    'POST /v3/account/password',
+    'POST /v3/delete_devices',
+    'DELETE /v3/devices/{deviceId}',
+    'POST /v3/register',
+  ]);
+
+  test.each(all.filter(([name]) => confirmed.has(name)))('is asked for more before %s', async (_, operation) => {
+    const other = await login(server.client, 'alice', 'OTHER');
+    const answer = await ask(server.alice, operation, { userId: other.userId, deviceId: other.deviceId });
+    expect(answer.status).toBe(401);
+    expect(answer.json).toMatchObject({ flows: expect.any(Array), session: expect.any(String) });
+    expect((await server.client.get(`${v3}/account/whoami`, other.token)).status).toBe(200);
+  });
+});

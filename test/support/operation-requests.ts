@@ -20,6 +20,7 @@ const aboutUser = (ids: PathValues) => ({ user_id: user(ids) });
 const bodies: Readonly<Record<string, (ids: PathValues) => unknown>> = {
   'PUT /v1/admin/lock/{userId}': () => ({ locked: true }),
   'PUT /v1/admin/suspend/{userId}': () => ({ suspended: true }),
+  'POST /v3/account/3pid/add': () => ({ sid: '1', client_secret: 'secret' }),
   'POST /v3/account/3pid/delete': () => ({ medium: 'email', address: 'alice@example.org' }),
   'POST /v3/account/3pid/unbind': () => ({ medium: 'email', address: 'alice@example.org' }),
   'POST /v3/account/password': () => ({ new_password: 'another password' }),
