@@ -361,9 +361,13 @@ describe('passwords', () => {
   });
 });
 
-test('versions lists every version from v1.1 to v1.19', async () => {
+test('versions lists every version from v1.1 to v1.19, and no feature that is not served', async () => {
   await using server = await startUserServer();
   const { json } = await server.client.get('/_matrix/client/versions');
   expect(json.versions).toHaveLength(19);
   expect(json.versions).toEqual(expect.arrayContaining(['v1.1', 'v1.11', 'v1.19']));
+  expect(json.unstable_features).toMatchObject({ 'uk.half-shot.msc2666.query_mutual_rooms': true });
+  for (const later of ['simplified_msc3575', 'msc4140', 'msc4108', 'msc4306', 'msc4354', 'msc3881']) {
+    expect(json.unstable_features).not.toHaveProperty([`org.matrix.${later}`]);
+  }
 });

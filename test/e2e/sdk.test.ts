@@ -23,6 +23,7 @@ const steps = [
   'alice creates an encrypted room, bob joins',
   'alice and bob verify each other by SAS',
   'encrypted messages in both directions reach every device',
+  'the rooms in common are asked for',
   'keys are backed up and restored on a new device',
   'a public room with many messages',
   'edit, react, thread, redact',

@@ -123,6 +123,11 @@ await step('encrypted messages in both directions reach every device', async () 
   );
 });
 
+await step('the rooms in common are asked for', async () => {
+  const shared = await alice._unstable_getSharedRooms(bob.getUserId());
+  if (!shared.includes(roomId)) throw new Error(`${roomId} is not among ${shared.join()}`);
+});
+
 await step('keys are backed up and restored on a new device', async () => {
   const backup = () => alice.http.authedRequest('GET', '/room_keys/version');
   await until('the backup to hold keys', async () => (await backup()).count >= 3, 60_000);

@@ -16,6 +16,9 @@ const unstableFeatures: Readonly<Record<string, boolean>> = {
   'org.matrix.msc4380.stable': true,
   'org.matrix.e2e_cross_signing': true,
   'uk.timedout.msc4323': true,
+  // matrix-js-sdk asks for rooms in common only where it finds one of these, whatever the version.
+  'uk.half-shot.msc2666.query_mutual_rooms': true,
+  'uk.half-shot.msc2666.query_mutual_rooms.stable': true,
 };
 
 export const versionRoutes = (): Route[] => [
