@@ -118,6 +118,27 @@ const brokenBodies = fc.oneof(
   fc.constant(Buffer.from([0xff, 0xfe, 0x7b, 0x7d])),
 );
 
+/** Headers that the server or a library below it reads. What follows `authorization` is put over it by the account's. */
+const oddHeaders: Record<string, fc.Arbitrary<string>> = {
+  authorization: fc.constantFrom(
+    'Bearer',
+    'Bearer  ',
+    'Basic Zm9v',
+    'X-Matrix origin="a",key="b",sig="c"',
+    'x'.repeat(9000),
+  ),
+  'x-forwarded-for': fc.constantFrom('', ',', '10.0.0.1', '::1, 999.1.1.1', 'x'.repeat(2000), '127.0.0.1,'.repeat(300)),
+  range: fc.constantFrom('bytes=0-', 'bytes=-1', 'bytes=5-1', 'bytes=0-0,2-3', 'lines=1', 'bytes=9e99-'),
+  'if-none-match': fc.constantFrom('*', '"x"', 'W/"', ','),
+  'content-encoding': fc.constantFrom('gzip', 'br', 'identity', 'none'),
+  'accept-encoding': fc.constantFrom('gzip;q=9', '*', ''),
+  'accept-language': fc.constantFrom('*', 'xx-'.repeat(200), 'de;q=x'),
+  'user-agent': fc.constantFrom('', '\u00ff'.repeat(500), '<script>'),
+  host: fc.constantFrom('', 'localhost', 'evil.example:99999', '[::1'),
+  origin: fc.constantFrom('null', 'https://evil.example', 'x'),
+  expect: fc.constantFrom('100-continue'),
+};
+
 const encoded = (text: string): string => {
   try {
     return encodeURIComponent(text);
@@ -161,14 +182,18 @@ export function requestFor(row: Route, known: KnownIds, accounts: number): fc.Ar
     'image/png',
     '',
   );
+  const headers = fc.oneof(
+    { weight: 4, arbitrary: fc.constant({}) },
+    { weight: 1, arbitrary: fc.record(oddHeaders, { requiredKeys: [] }) },
+  );
   const account = fc.oneof(
     { weight: 6, arbitrary: fc.nat({ max: accounts - 1 }) },
     { weight: 1, arbitrary: fc.constant(undefined) },
   );
-  return fc.record({ path, query, body, contentType, account }).map((made) => ({
+  return fc.record({ path, query, body, contentType, headers, account }).map((made) => ({
     method: row.method,
     path: made.path + made.query,
-    headers: made.contentType === '' ? {} : { 'content-type': made.contentType },
+    headers: { ...made.headers, ...(made.contentType === '' ? {} : { 'content-type': made.contentType }) },
     body: made.body,
     account: made.account,
   }));
