@@ -228,6 +228,8 @@ export interface RoomReader {
   partialServers(snapshot: Snapshot, room: RoomNid): ServerName[];
   /** The Position at which a room that was partial became whole; 0: it never was partial. */
   wholeSince(snapshot: Snapshot, room: RoomNid): Position;
+  /** The Position of the join that made the room partial, now or the last time; 0: it never was. */
+  partialSince(snapshot: Snapshot, room: RoomNid): Position;
   /** The Position, this one or a later one, as of which S(p) has no members left out. */
   wholeAt(snapshot: Snapshot, room: RoomNid, position: Position): Position;
   /**

@@ -206,6 +206,7 @@ function memberReader(
   | 'isPartial'
   | 'partialServers'
   | 'wholeSince'
+  | 'partialSince'
   | 'wholeAt'
   | 'hostsAt'
   | 'hostsNow'
@@ -238,6 +239,7 @@ function memberReader(
     isPartial: (snapshot, room) => stores.partial.get(snapshot, room) !== undefined,
     partialServers: (snapshot, room) => stores.partial.servers(snapshot, room),
     wholeSince: (snapshot, room) => stores.partial.wholeSince(snapshot, room),
+    partialSince: (snapshot, room) => stores.partial.began(snapshot, room),
     wholeAt: (snapshot, room, position) => stores.partial.wholeAt(snapshot, room, position),
     hostsAt: (snapshot, room, position) => hosts.at(snapshot, room, position),
     hostsNow: (snapshot, room) => unite(hosts.now(snapshot, room), stores.partial.servers(snapshot, room)),

@@ -13,9 +13,12 @@ import type {
 } from '../../bus/index.ts';
 import { serverNameOf, type ServerName, type UserId } from '../../matrix/ids.ts';
 import type { RoomReader } from '../../roomserver/index.ts';
-import type { Position, Tx } from '../../storage/index.ts';
+import { asPosition, type Position, type Tx } from '../../storage/index.ts';
 import type { DeviceKeys, DeviceLists } from '../../userapi/index.ts';
 import { deleteOutboxRoom, insertException, insertOutbox, upsertDeviceChange, upsertOutboxRoom } from './storage.ts';
+
+/** Of our events in a partial room, those that a server found late is sent at most: the newest. */
+const mostMissed = 200;
 
 export interface OutboxParts {
   readonly rooms: RoomReader;
@@ -106,6 +109,27 @@ export class Outbox implements Projection {
     const found = rooms.hostsOpenedAt(tx, room, position).filter((server) => server !== serverName);
     if (found.length === 0) return;
     for (const user of rooms.joinedLocalUsers(tx, room)) this.#introduce(tx, found, user);
+    this.#sendMissed(tx, room, found, position);
+  }
+
+  /** Our events since the join that servers should have got which we did not know to be in the room. */
+  #sendMissed(tx: Tx, room: RoomNid, found: readonly ServerName[], position: Position): void {
+    const { rooms, serverName } = this.#parts;
+    const began = asPosition(rooms.partialSince(tx, room) - 1);
+    const own = rooms
+      .timelineBackward(tx, room, position, began, mostMissed)
+      .filter(({ sender, place }) => serverNameOf(sender) === serverName && place !== undefined);
+    for (const server of found) {
+      const users = rooms.membersOfServer(tx, room, server).map(({ user }) => user);
+      for (const { nid, snapshot, place } of own) {
+        const wasThere = users.some((user) => {
+          const member = rooms.stateEvent(tx, snapshot, 'm.room.member', user);
+          return member !== 0 && rooms.membershipOf(tx, member) === 'join';
+        });
+        if (wasThere && place !== undefined) tx.run(insertException, server, place.slot, nid);
+      }
+    }
+    tx.afterDurable(() => this.#parts.wake(found));
   }
 
   /** Tells servers of all devices of a user. */

@@ -162,6 +162,12 @@ export class PartialStore {
     return asPosition(snapshot.get(selectWhole, room)?.position ?? 0);
   }
 
+  /** The Position of the join that made the room partial, now or the last time; 0: it never was. */
+  began(snapshot: Snapshot, room: RoomNid): Position {
+    const now = snapshot.get(selectPartial, room)?.position;
+    return asPosition(now ?? snapshot.get(selectWhole, room)?.began ?? 0);
+  }
+
   /** The Position, this one or a later one, as of which the room's state has no members left out. */
   wholeAt(snapshot: Snapshot, room: RoomNid, position: Position): Position {
     const row = snapshot.get(selectWhole, room);
