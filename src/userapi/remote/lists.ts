@@ -43,6 +43,10 @@ export interface ListWatcher {
   dropped(tx: Tx, userId: UserId): void;
 }
 
+type StateMove = Extract<StoredEntry, { topic: 'room.event' | 'room.state' | 'room.unpartial' }>;
+const movesState = (entry: StoredEntry): entry is StateMove =>
+  entry.topic === 'room.event' || entry.topic === 'room.state' || entry.topic === 'room.unpartial';
+
 /** How many updates since the last fetch are remembered. */
 const maxSeen = 100;
 const memberType = 'm.room.member';
@@ -189,7 +193,7 @@ export class RemoteLists {
 
   /** The projection: who shares no room any more is followed no longer (INVARIANTS 19). */
   #follow(tx: Tx, entry: StoredEntry, position: Position): void {
-    if (entry.topic !== 'room.event' && entry.topic !== 'room.state') return;
+    if (!movesState(entry)) return;
     if (tx.get(rows.selectAny) === undefined) return;
     if (entry.topic === 'room.event') {
       if (!entry.stateChanged) return;
