@@ -32,7 +32,7 @@ export async function startApp(config: Config): Promise<App> {
     await modules.appservices.prepare();
     runTasks(modules, lifecycle);
     modules.push.delivery.start();
-    modules.remoteUsers.fetcher.wake();
+    modules.remoteUsers.fetcher.start();
     modules.serverToServer.start();
     const http = await listen(modules, lifecycle);
     // They answer by requests: only a server that listens has something to say to them.

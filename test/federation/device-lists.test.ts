@@ -57,8 +57,21 @@ async function settled(): Promise<void> {
     await new Promise((resolve) => setImmediate(resolve));
   }
 }
-const changedSince = async (since: string) => (await sync(world.server.client, alice, since)).device_lists ?? {};
-const now = async (): Promise<string> => (await sync(world.server.client, alice)).next_batch;
+/** Lists that were fetched are told to clients after a moment. */
+async function told(): Promise<void> {
+  await settled();
+  world.server.clock.advance(250);
+  await settled();
+  await world.server.db.flushed();
+}
+const changedSince = async (since: string) => {
+  await told();
+  return (await sync(world.server.client, alice, since)).device_lists ?? {};
+};
+const now = async (): Promise<string> => {
+  await told();
+  return (await sync(world.server.client, alice)).next_batch;
+};
 
 describe('Keys of remote users', () => {
   test('are asked of their server each time when no room is shared', async () => {

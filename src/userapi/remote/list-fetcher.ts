@@ -38,6 +38,9 @@ interface Run {
 const policy: BackoffPolicy = { firstMs: 5000, youngMaxMs: 300_000, youngMs: 3_600_000, maxMs: 3_600_000 };
 /** Fetches under way because of rows; those that clients wait for come on top. */
 const maxRunning = 8;
+/** Lists that come together (a new room, a server that is back) are told to clients at once: each wakes all of them. */
+const announceMs = 250;
+const announced = 200;
 /** How often an answer is taken that is older than what is known. */
 const maxRepeats = 3;
 
@@ -47,6 +50,7 @@ export class ListFetcher {
   readonly #stopping = new AbortController();
   #loop: Promise<void> = Promise.resolve();
   #working = false;
+  #announcing: Promise<void> | undefined;
   #wake = new AbortController();
 
   constructor(parts: ListFetcherParts) {
@@ -69,7 +73,13 @@ export class ListFetcher {
     return this.#running.size;
   }
 
-  /** Takes up what the rows want, at the start and whenever one was added. */
+  /** Takes up what the last process left. */
+  start(): void {
+    this.#announceSoon();
+    this.wake();
+  }
+
+  /** Takes up what the rows want, whenever one was added. */
   wake(): void {
     if (this.#stopping.signal.aborted) return;
     this.#wake.abort();
@@ -99,7 +109,7 @@ export class ListFetcher {
   async close(): Promise<void> {
     this.#stopping.abort();
     this.#wake.abort();
-    await Promise.allSettled([this.#loop, ...[...this.#running.values()].map(({ done }) => done)]);
+    await Promise.allSettled([this.#loop, this.#announcing, ...[...this.#running.values()].map(({ done }) => done)]);
   }
 
   async #work(): Promise<void> {
@@ -141,7 +151,26 @@ export class ListFetcher {
         this.#parts.lists.replace(tx, userId, list);
         return true;
       });
-      if (stored) return fetched;
+      if (!stored) continue;
+      this.#announceSoon();
+      return fetched;
+    }
+  }
+
+  #announceSoon(): void {
+    this.#announcing ??= this.#announce().catch((error: unknown) => {
+      this.#announcing = undefined;
+      if (!this.#stopping.signal.aborted) this.#parts.log.warn({ err: error }, 'clients hear of device lists later');
+    });
+  }
+
+  async #announce(): Promise<void> {
+    const { db, clock, lists } = this.#parts;
+    await clock.sleep(announceMs, this.#stopping.signal);
+    this.#announcing = undefined;
+    let told = announced;
+    while (told === announced && !this.#stopping.signal.aborted) {
+      told = await db.write((tx) => lists.announce(tx, announced));
     }
   }
 

@@ -26,12 +26,16 @@ export const upsertStale = sql<[userId: string, server: string, announce: number
      retry_at = CASE WHEN fresh = 1 OR excluded.announce = 1 THEN 0 ELSE retry_at END,
      fresh = 0, announce = max(announce, excluded.announce)`,
 );
-export const upsertFresh = sql<[userId: string, server: string, base: number]>(
+export const upsertFresh = sql<[userId: string, server: string, base: number, announce: number]>(
   `INSERT INTO userapi_remote_lists (user_id, server, fresh, base_stream, seen, announce, retry_at, pause_ms)
-   VALUES (?, ?, 1, ?, '[]', 0, 0, 0)
-   ON CONFLICT DO UPDATE SET fresh = 1, base_stream = excluded.base_stream, seen = '[]', announce = 0, retry_at = 0,
-     pause_ms = 0, failing_since = NULL`,
+   VALUES (?, ?, 1, ?, '[]', ?, 0, 0)
+   ON CONFLICT DO UPDATE SET fresh = 1, base_stream = excluded.base_stream, seen = '[]', announce = excluded.announce,
+     retry_at = 0, pause_ms = 0, failing_since = NULL`,
 );
+export const selectNews = sql<[limit: number], { user_id: UserId }>(
+  'SELECT user_id FROM userapi_remote_lists WHERE fresh = 1 AND announce = 1 ORDER BY user_id LIMIT ?',
+);
+export const updateAnnounced = sql<[userId: string]>('UPDATE userapi_remote_lists SET announce = 0 WHERE user_id = ?');
 export const updateSeen = sql<[seen: string, userId: string]>(
   'UPDATE userapi_remote_lists SET seen = ? WHERE user_id = ?',
 );

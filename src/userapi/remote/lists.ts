@@ -163,7 +163,7 @@ export class RemoteLists {
     return false;
   }
 
-  /** Stores a list that was fetched; false when no room is shared any more. */
+  /** Stores a list that was fetched, and what `announce` will tell; false when no room is shared any more. */
   replace(tx: Tx, userId: UserId, list: RemoteList): boolean {
     const row = tx.get(rows.selectList, userId);
     if (!this.isShared(tx, userId)) {
@@ -183,12 +183,22 @@ export class RemoteLists {
       );
     }
     for (const usage of sharedUsages) this.#setSigningKey(tx, userId, usage, list.signingKeys[usage]);
-    tx.run(rows.upsertFresh, userId, serverNameOf(userId), list.streamId);
+    // Who has asked before, through an older list or without one, must hear of it.
+    const isFirst = (row?.base_stream ?? 0) === 0;
+    const isNews = isFirst || row?.announce === 1 || JSON.stringify(before) !== JSON.stringify(this.keys(tx, userId));
+    tx.run(rows.upsertFresh, userId, serverNameOf(userId), list.streamId, isNews ? 1 : 0);
     tx.touch(`user:${userId}`);
-    // Who has fetched keys before, through an older list, must hear of it; a first list is news to nobody by itself.
-    const differs = (row?.base_stream ?? 0) > 0 && JSON.stringify(before) !== JSON.stringify(this.keys(tx, userId));
-    if (row?.announce === 1 || differs) this.#changes.touch(tx, userId);
     return true;
+  }
+
+  /** Tells clients of lists that were fetched, at most `limit`; returns how many. */
+  announce(tx: Tx, limit: number): number {
+    const news = tx.all(rows.selectNews, limit);
+    for (const { user_id: userId } of news) {
+      tx.run(rows.updateAnnounced, userId);
+      this.#changes.touch(tx, userId);
+    }
+    return news.length;
   }
 
   /** The projection: who shares no room any more is followed no longer (INVARIANTS 19). */
