@@ -110,7 +110,7 @@ export function allRoutes(modules: Modules): Route[] {
     ...keysChangesRoutes({ db, rooms, ...users }),
     ...keyBackupRoutes({ db, ...users }),
     ...dehydratedRoutes({ db, ...users }),
-    ...toDeviceRoutes({ db, ...users }),
+    ...toDeviceRoutes({ db, sender: modules.sender, ...users }),
     ...accountDataRoutes({ db, push, ...users }),
     ...profileRoutes({ db, queries, remoteProfiles: remoteUsers.profiles, ...users }),
     ...filterRoutes({ db, ...users }),
@@ -185,7 +185,7 @@ function federationRoutes(modules: Modules): Route[] {
     ...inviteRoutes({ db, rooms, remote, memberships, serverName, limiter }),
     ...federationMediaRoutes({ media, serverName }),
     ...queryProfileRoutes({ db, ...modules.users }),
-    ...userKeyRoutes({ db, ...modules.users }),
+    ...userKeyRoutes({ db, sender: modules.sender, ...modules.users }),
   ];
 }
 
