@@ -50,7 +50,7 @@ export async function startRemoteWorld(options: { readonly folder?: string } = {
   const peerName = `localhost:${peer.port}` as ServerName;
   const signing = testSigningKey('peer');
   const { modules, clock, db, users } = server;
-  const routes = [...queryProfileRoutes({ db, ...users }), ...userKeyRoutes({ db, ...users })];
+  const routes = [...queryProfileRoutes({ db, ...users }), ...userKeyRoutes({ db, sender: modules.sender, ...users })];
   const asked = await startTestServer(routes, { servers: trusting, db, clock });
 
   const member: RemoteWorld['member'] = async (roomId, user, membership, more = {}) => {

@@ -6,11 +6,12 @@ import { parseUserId, type UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
 import type { Database, Shown, Snapshot } from '../../storage/index.ts';
 import type { UserApi } from '../../userapi/index.ts';
+import type { FederationSender } from '../sender/index.ts';
 
 export type UserKeyRouteParts = Pick<
   UserApi,
   'accounts' | 'crossSigning' | 'deviceKeys' | 'deviceLists' | 'oneTimeKeys'
-> & { readonly db: Database };
+> & { readonly db: Database; readonly sender: Pick<FederationSender, 'sentStream'> };
 
 const query = v.object({ device_keys: v.record(v.string(), v.array(v.string())) });
 const claim = v.object({ one_time_keys: v.record(v.string(), v.record(v.string(), v.string())) });
@@ -27,7 +28,7 @@ function keysOf({ crossSigning, deviceKeys }: UserKeyRouteParts, snapshot: Snaps
 }
 
 export function userKeyRoutes(parts: UserKeyRouteParts): Route[] {
-  const { db, accounts, deviceLists, oneTimeKeys } = parts;
+  const { db, sender, accounts, deviceLists, oneTimeKeys } = parts;
   const isOurs = (snapshot: Snapshot, userId: string): userId is UserId =>
     accounts.get(snapshot, userId)?.deactivated === false;
   return [
@@ -36,7 +37,7 @@ export function userKeyRoutes(parts: UserKeyRouteParts): Route[] {
       path: '/_matrix/federation/v1/user/devices/:userId',
       auth: 'server',
       rate: 'federation',
-      handle: ({ params, shown }) => {
+      handle: ({ origin, params, shown }) => {
         const userId = parseUserId(params.userId);
         if (userId === undefined) throw matrixError.invalidParam('This is no user id');
         if (!accounts.isLocal(userId)) throw matrixError.invalidParam('This is no user of this server');
@@ -45,7 +46,8 @@ export function userKeyRoutes(parts: UserKeyRouteParts): Route[] {
           const { devices, master, selfSigning } = keysOf(parts, snapshot, userId, []);
           return {
             user_id: userId,
-            stream_id: deviceLists.streamId(snapshot, userId),
+            // "… used to correlate with subsequent `m.device_list_update` EDUs": the next one will name this as its `prev_id`.
+            stream_id: sender.sentStream(snapshot, origin, userId) ?? deviceLists.streamId(snapshot, userId),
             devices: Object.entries(devices).map(([deviceId, { unsigned, ...keys }]) => ({
               device_id: deviceId,
               keys,

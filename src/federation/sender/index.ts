@@ -4,9 +4,9 @@
  */
 import type { Bus } from '../../bus/index.ts';
 import type { FedClient } from '../../fedclient/index.ts';
-import type { ServerName } from '../../matrix/ids.ts';
+import type { ServerName, UserId } from '../../matrix/ids.ts';
 import type { RoomReader } from '../../roomserver/index.ts';
-import type { Database, Tx } from '../../storage/index.ts';
+import type { Database, Snapshot, Tx } from '../../storage/index.ts';
 import type { UserApi } from '../../userapi/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
@@ -14,6 +14,7 @@ import type { Measure } from '../../util/metrics.ts';
 import { News } from './news.ts';
 import { Outbox } from './outbox.ts';
 import { Sender } from './sender.ts';
+import { selectChain } from './storage.ts';
 import { trimOutbox } from './trim.ts';
 import { queueMessages, type DeviceMessages } from './to-device.ts';
 
@@ -40,6 +41,8 @@ export interface FederationSender extends AsyncDisposable {
   start(): void;
   /** Puts messages for devices into the queue of their server, in the transaction of the client's request. */
   queueToDevice(tx: Tx, server: ServerName, messages: DeviceMessages): void;
+  /** The `stream_id` of the last update of a user's device list that this server was sent; undefined: it was sent none. */
+  sentStream(snapshot: Snapshot, server: ServerName, userId: UserId): number | undefined;
   /** Deletes what every server has, and what is too old to be kept for those that are away. */
   trim(signal?: AbortSignal): Promise<void>;
   /** Tells the servers of their rooms again who of our users are present; due every 25 minutes. */
@@ -72,6 +75,7 @@ export function createFederationSender(parts: FederationSenderParts): Federation
       queueMessages(tx, server, messages);
       tx.afterDurable(() => sender.wake([server]));
     },
+    sentStream: (snapshot, server, userId) => snapshot.get(selectChain, server, userId)?.stream_id,
     trim: async (signal) => {
       await sender.settle();
       await trimOutbox(db, keptEvents, signal);
