@@ -9,6 +9,10 @@ import { sql, type Position, type Snapshot, type Tx } from '../storage/index.ts'
 const insertChange = sql<[position: number, userId: string, viewer: string | null]>(
   'INSERT INTO userapi_device_list_changes (position, user_id, viewer) VALUES (?, ?, ?)',
 );
+/** Who asks what changed since then is told by the newest change alone. */
+const deleteOlder = sql<[userId: string, position: number, viewer: string | null]>(
+  'DELETE FROM userapi_device_list_changes WHERE user_id = ? AND position < ? AND viewer IS ?',
+);
 const selectChanged = sql<[since: number, upTo: number, viewer: string], { user_id: UserId }>(
   `SELECT DISTINCT user_id FROM userapi_device_list_changes
    WHERE position > ? AND position <= ? AND (viewer IS NULL OR viewer = ?)`,
@@ -31,6 +35,7 @@ export class DeviceLists {
    */
   touch(tx: Tx, userId: UserId, viewer?: UserId, deviceId = ''): void {
     const position = tx.nextPosition();
+    tx.run(deleteOlder, userId, position, viewer ?? null);
     tx.run(insertChange, position, userId, viewer ?? null);
     const entry = viewer === undefined ? { user: userId, changed: deviceId } : { user: viewer };
     this.#bus.append(tx, { topic: 'user.device_list', ...entry }, position);
