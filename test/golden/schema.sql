@@ -895,13 +895,15 @@ CREATE TABLE userapi_remote_lists (
   fresh INTEGER NOT NULL,                -- 1: holds every change up to now; 0: must be fetched before it is used
   base_stream INTEGER NOT NULL,          -- the fetched list held all updates up to this stream_id; 0: never fetched
   seen TEXT NOT NULL,                    -- JSON list of the stream_ids of updates applied since
-  announce INTEGER NOT NULL,             -- 1: the user's server told of a change that clients will hear of when the list is here
+  announce INTEGER NOT NULL,             -- 1: clients are to be told that it changed, as soon as it is fresh
   retry_at INTEGER NOT NULL,             -- ms; when it is fetched, if it is not fresh
   pause_ms INTEGER NOT NULL,             -- ms; the pause that ends then; 0: the last attempt did not fail
   failing_since INTEGER                  -- ms; NULL: the last attempt did not fail
 ) STRICT, WITHOUT ROWID;
 
 CREATE INDEX userapi_remote_lists_due ON userapi_remote_lists (retry_at) WHERE fresh = 0;
+
+CREATE INDEX userapi_remote_lists_news ON userapi_remote_lists (user_id) WHERE fresh = 1 AND announce = 1;
 
 CREATE INDEX userapi_remote_lists_server ON userapi_remote_lists (server) WHERE fresh = 0;
 

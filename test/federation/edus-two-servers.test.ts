@@ -1,0 +1,151 @@
+/** Keys, messages to devices and EDUs between two whole servers that share a room. */
+/* oxlint-disable typescript/no-explicit-any -- bodies of /sync are looked at here and there */
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import type { Client } from '../support/client.ts';
+import { startServers, type FederatedServer } from '../support/servers.ts';
+
+let servers: readonly FederatedServer[] = [];
+let alice: Client;
+let bob: Client;
+let room: string;
+
+const v3 = '/_matrix/client/v3';
+const id = encodeURIComponent;
+const server = (index: number): FederatedServer => {
+  const found = servers[index];
+  if (found === undefined) throw new Error('no such server');
+  return found;
+};
+
+beforeAll(async () => {
+  ({ servers } = await startServers(2));
+  alice = await server(0).user('alice');
+  bob = await server(1).user('bob');
+  const made = await alice.must('POST', `${v3}/createRoom`, { preset: 'public_chat' });
+  room = String(made.room_id);
+  await bob.must('POST', `${v3}/join/${id(room)}?server_name=${server(0).name}`, {});
+});
+afterAll(async () => {
+  for (const each of servers) await each[Symbol.asyncDispose]();
+});
+
+const deviceOf = async (client: Client): Promise<string> =>
+  String((await client.must('GET', `${v3}/account/whoami`)).device_id);
+
+async function uploadKeys(client: Client, key: string): Promise<string> {
+  const deviceId = await deviceOf(client);
+  const keys = { [`ed25519:${deviceId}`]: key };
+  const device = { user_id: client.userId, device_id: deviceId, algorithms: ['a'], keys, signatures: {} };
+  await client.must('POST', `${v3}/keys/upload`, { device_keys: device });
+  return deviceId;
+}
+
+const keyOf = async (viewer: Client, of: Client, deviceId: string): Promise<unknown> => {
+  const answer = (await viewer.must('POST', `${v3}/keys/query`, { device_keys: { [of.userId]: [] } })) as any;
+  return answer.device_keys[of.userId]?.[deviceId]?.keys[`ed25519:${deviceId}`];
+};
+
+/** Syncs from a token until `check` finds what it looks for. */
+async function until<T>(client: Client, since: string, check: (body: any) => T | undefined): Promise<[T, string]> {
+  let from = since;
+  for (let tries = 0; tries < 30; tries += 1) {
+    const body: any = await client.must('GET', `${v3}/sync?timeout=2000&since=${from}`);
+    from = body.next_batch;
+    const found = check(body);
+    if (found !== undefined) return [found, from];
+  }
+  throw new Error('never seen');
+}
+/** Syncs until a change of the list shows this key: clients may hear of a list once more when it was fetched. */
+async function untilKey(viewer: Client, since: string, of: Client, deviceId: string, key: string): Promise<string> {
+  let from = since;
+  do {
+    [, from] = await until(viewer, from, changed(of));
+  } while ((await keyOf(viewer, of, deviceId)) !== key);
+  return from;
+}
+const now = async (client: Client): Promise<string> => String((await client.must('GET', `${v3}/sync`)).next_batch);
+const changed = (user: Client) => (body: any) => (body.device_lists?.changed?.includes(user.userId) ? true : undefined);
+
+describe('Two servers with a shared room', () => {
+  test('keep each other’s device lists up to date', async () => {
+    const device = await uploadKeys(bob, 'one');
+    expect(await keyOf(alice, bob, device)).toBe('one');
+    const since = await now(alice);
+    await uploadKeys(bob, 'two');
+    const then = await untilKey(alice, since, bob, device, 'two');
+    await uploadKeys(bob, 'three');
+    await untilKey(alice, then, bob, device, 'three');
+  });
+
+  test('tell typing, receipts and presence', async () => {
+    const since = await now(alice);
+    await bob.must('PUT', `${v3}/rooms/${id(room)}/typing/${id(bob.userId)}`, { typing: true, timeout: 30_000 });
+    const typing = (body: any) =>
+      body.rooms?.join?.[room]?.ephemeral?.events?.find((event: any) => event.type === 'm.typing')?.content.user_ids;
+    expect((await until(alice, since, typing))[0]).toEqual([bob.userId]);
+    const { event_id: eventId } = await alice.must('PUT', `${v3}/rooms/${id(room)}/send/m.room.message/one`, {
+      msgtype: 'm.text',
+      body: 'hello',
+    });
+    await until(bob, '0', (body: any) =>
+      body.rooms?.join?.[room]?.timeline?.events?.some((event: any) => event.event_id === eventId) ? true : undefined,
+    );
+    await bob.must('POST', `${v3}/rooms/${id(room)}/receipt/m.read/${id(String(eventId))}`, {});
+    const receipt = (body: any) =>
+      body.rooms?.join?.[room]?.ephemeral?.events?.find((event: any) => event.type === 'm.receipt')?.content[
+        String(eventId)
+      ]?.['m.read']?.[bob.userId];
+    expect((await until(alice, since, receipt))[0]).toEqual({ ts: expect.any(Number) });
+    await bob.must('PUT', `${v3}/presence/${id(bob.userId)}/status`, { presence: 'online', status_msg: 'here' });
+    const presence = (body: any) =>
+      body.presence?.events?.find((event: any) => event.sender === bob.userId && event.content.status_msg === 'here');
+    expect((await until(alice, since, presence))[0].content.presence).toBe('online');
+  });
+
+  test('drop a list when its user leaves, and fetch it again when he is back', async () => {
+    const device = await uploadKeys(bob, 'before');
+    const since = await now(alice);
+    await bob.must('POST', `${v3}/rooms/${id(room)}/leave`, {});
+    const left = (body: any) => (body.device_lists?.left?.includes(bob.userId) ? true : undefined);
+    const [, then] = await until(alice, since, left);
+    await uploadKeys(bob, 'while away');
+    expect(await keyOf(alice, bob, device)).toBe('while away');
+    await bob.must('POST', `${v3}/join/${id(room)}?server_name=${server(0).name}`, {});
+    await until(alice, then, changed(bob));
+    expect(await keyOf(alice, bob, device)).toBe('while away');
+  });
+
+  test('deliver messages to devices once, also after an outage and a restart', async () => {
+    const device = await deviceOf(bob);
+    const send = (txn: string, n: number, to: string) =>
+      alice.must('PUT', `${v3}/sendToDevice/m.test/${txn}`, { messages: { [bob.userId]: { [to]: { n } } } });
+    const messages = (count: number) => {
+      const seen: unknown[] = [];
+      return (body: any) => {
+        for (const { sender, content } of body.to_device?.events ?? []) seen.push([sender, content.n]);
+        return seen.length >= count ? seen : undefined;
+      };
+    };
+    const since = await now(bob);
+    await send('a', 1, device);
+    await send('a', 1, device);
+    await send('b', 2, '*');
+    const [first, then] = await until(bob, since, messages(2));
+    expect(first).toEqual([
+      [alice.userId, 1],
+      [alice.userId, 2],
+    ]);
+    await server(1).stop();
+    await send('c', 3, device);
+    await server(0).stop();
+    await server(0).start();
+    await server(1).start();
+    await send('d', 4, device);
+    const [second] = await until(bob, then, messages(2));
+    expect(second).toEqual([
+      [alice.userId, 3],
+      [alice.userId, 4],
+    ]);
+  });
+});
