@@ -76,8 +76,10 @@ export class Outbox implements Projection {
       tx.run(upsertOutboxRoom, room, position);
     }
     const targets = new Set(rooms.isPartial(tx, room) ? rooms.partialServers(tx, room) : []);
-    // Whom an invite, a kick, a ban or its end concerns is told of it, in the room or not.
-    if (type === 'm.room.member' && stateKey !== null) targets.add(serverNameOf(stateKey as UserId));
+    // Whom a kick, a ban or its end concerns is told of it, in the room or not. An invite was handed over by itself; as part
+    // of a transaction it would be an event of an unknown room.
+    if (type === 'm.room.member' && stateKey !== null && rooms.membershipOf(tx, event) !== 'invite')
+      targets.add(serverNameOf(stateKey as UserId));
     const others = [...targets].filter(
       (server) => server !== serverName && server !== broughtBy && !rooms.wasHost(tx, server, room, position),
     );
