@@ -126,7 +126,11 @@ function unsignedText(
   if (view.previous && event.stateKey !== null) text += previousText(snapshot, rooms, event, event.stateKey, view);
   if (event.redactedBy !== 0 && outer) {
     const redaction = rooms.event(snapshot, event.redactedBy);
-    if (redaction !== undefined) text += `,"redacted_because":${eventText(snapshot, rooms, redaction, view, false)}`;
+    if (redaction !== undefined) {
+      // Its id alone stood here before the specification had a name for it; some clients still look for that.
+      text += `,"redacted_because":${eventText(snapshot, rooms, redaction, view, false)}`;
+      text += `,"redacted_by":${JSON.stringify(redaction.eventId)}`;
+    }
   }
   // "State events do not currently receive bundled aggregations."
   const relations = event.stateKey === null ? view.bundle?.(event) : undefined;
