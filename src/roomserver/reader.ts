@@ -3,8 +3,9 @@ import type { ServerName, UserId } from '../matrix/ids.ts';
 import { canonicalJson } from '../matrix/canonical-json.ts';
 import { redactEvent } from '../matrix/pdu.ts';
 import { strippedStateFields } from '../matrix/stored-event.ts';
-import type { Position, Snapshot } from '../storage/index.ts';
+import type { Snapshot } from '../storage/index.ts';
 import type { RoomReader } from './core.ts';
+import { hostReader } from './host-reader.ts';
 import { redactedTexts } from './input/annotate.ts';
 import type { Block } from './state/blocks.ts';
 import { entriesOf } from './state/snapshots.ts';
@@ -36,6 +37,7 @@ export function roomReader(stores: Stores): RoomReader {
     ...stateReader(stores),
     ...timelineReader(stores),
     ...memberReader(stores),
+    ...hostReader(stores),
     visibleTo: (snapshot, user, events) => visibleTo(stores, snapshot, user, events),
     mayView: (snapshot, user, event) => visibleTo(stores, snapshot, user, [event]).length === 1,
     relatingEvents: (snapshot, room, eventId, relType, eventType) =>
@@ -208,13 +210,6 @@ function memberReader(
   | 'wholeSince'
   | 'partialSince'
   | 'wholeAt'
-  | 'hostsAt'
-  | 'hostsNow'
-  | 'hasOtherHosts'
-  | 'wasHost'
-  | 'hostsOpenedAt'
-  | 'roomsOfHost'
-  | 'hostsSharingWith'
   | 'forwardExtremities'
   | 'sharedRooms'
   | 'joinedRooms'
@@ -225,7 +220,6 @@ function memberReader(
   | 'strippedEvents'
 > {
   const { members, rooms, events } = stores;
-  const { hosts } = members;
   return {
     membership: (snapshot, room, user) => members.member(snapshot, room, user),
     members: (snapshot, room, membership) => members.members(snapshot, room, membership),
@@ -241,17 +235,6 @@ function memberReader(
     wholeSince: (snapshot, room) => stores.partial.wholeSince(snapshot, room),
     partialSince: (snapshot, room) => stores.partial.began(snapshot, room),
     wholeAt: (snapshot, room, position) => stores.partial.wholeAt(snapshot, room, position),
-    hostsAt: (snapshot, room, position) => hosts.at(snapshot, room, position),
-    hostsNow: (snapshot, room) => unite(hosts.now(snapshot, room), stores.partial.servers(snapshot, room)),
-    hasOtherHosts: (snapshot, room, position) => hosts.hasOthers(snapshot, room, position, stores.serverName),
-    wasHost: (snapshot, server, room, position) => hosts.wasIn(snapshot, server, room, position),
-    hostsOpenedAt: (snapshot, room, position) => hosts.openedAt(snapshot, room, position),
-    roomsOfHost: (snapshot, server, since = 0 as Position) => hosts.intervalsOf(snapshot, server, since),
-    hostsSharingWith: (snapshot, user) =>
-      unite(
-        hosts.sharingWith(snapshot, user),
-        members.joinedRooms(snapshot, user).flatMap((room) => stores.partial.servers(snapshot, room)),
-      ),
     forwardExtremities: (snapshot, room) =>
       rooms.extremities(snapshot, room).flatMap((nid) => events.stored(snapshot, nid) ?? []),
     sharedRooms: (snapshot, one, other) => members.sharedRooms(snapshot, one, other),
@@ -263,9 +246,6 @@ function memberReader(
     strippedEvents: (snapshot, room, user) => strippedEvents(stores, snapshot, room, user),
   };
 }
-
-const unite = (known: ServerName[], told: readonly ServerName[]): ServerName[] =>
-  told.length === 0 ? known : [...new Set([...known, ...told])];
 
 /** What came with an out-of-band membership; otherwise the state that the member event was sent on, and the event. */
 function strippedState(stores: Stores, snapshot: Snapshot, membership: LocalMembership): string[] {

@@ -13,7 +13,7 @@ export interface QueueParts {
 }
 
 const mostHealthy = 64;
-const mostFailing = 24;
+const mostFailing = 96;
 
 interface Line {
   readonly waiting: Destination[];

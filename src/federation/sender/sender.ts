@@ -10,19 +10,13 @@ import type { Presence } from '../../userapi/index.ts';
 import { nextPause, type BackoffPolicy } from '../../util/backoff.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
+import { restoreDestinations } from './boot.ts';
 import { compose, type ComposeParts } from './compose.ts';
 import { Destination } from './destination.ts';
 import type { Fleeting } from './fleeting.ts';
 import { TurnQueue } from './queue.ts';
 import { SettledRows } from './settled.ts';
-import {
-  selectDestinations,
-  selectOutbox,
-  selectSender,
-  selectWaiting,
-  updateBody,
-  upsertDestination,
-} from './storage.ts';
+import { updateBody, upsertDestination } from './storage.ts';
 import { keepTransaction, keptTransaction, mostEdus, outgoingOf, type Outgoing } from './transaction.ts';
 
 export interface SenderParts extends ComposeParts {
@@ -48,7 +42,6 @@ const gapMs = 75;
 const refused: BackoffPolicy = { firstMs: 1500, youngMaxMs: 30_000, youngMs: 600_000, maxMs: 3_600_000 };
 /** After a fault of our own (a full disk). */
 const faultPauseMs = 5000;
-const bootRows = 500;
 
 export class Sender {
   readonly counters: SenderCounters = { transactions: 0, pdus: 0, edus: 0, failures: 0 };
@@ -93,26 +86,11 @@ export class Sender {
   start(): void {
     if (this.#started) return;
     this.#started = true;
-    const { db } = this.#parts;
-    const { settled, rows, waiting } = db.read((snapshot) => ({
-      settled: snapshot.get(selectSender)?.settled ?? 0,
-      rows: snapshot.all(selectDestinations),
-      waiting: snapshot.all(selectWaiting),
-    }));
-    this.#heard = asPosition(settled);
-    for (const { server, cursor, has_txn: hasTransaction } of rows) {
-      const destination = this.#destination(server as ServerName, asPosition(cursor));
-      if (destination === undefined) continue;
-      destination.hasRow = true;
-      destination.waits = true;
-      if (hasTransaction === 1) destination.kept = 'parts';
-    }
-    for (const { server } of waiting) {
-      const destination = this.#destination(server as ServerName);
-      if (destination !== undefined) destination.waits = true;
-    }
-    this.#shareOut();
-    for (const destination of this.#destinations.values()) this.#queue.now(destination);
+    const { db, rooms } = this.#parts;
+    const destination = (server: ServerName, cursor: Position): Destination | undefined =>
+      this.#destination(server, cursor);
+    this.#heard = restoreDestinations({ db, rooms, destination });
+    for (const one of this.#destinations.values()) this.#queue.now(one);
   }
 
   /** An event at `position` goes to these servers. Events come in their order. */
@@ -170,25 +148,6 @@ export class Sender {
     const destination = new Destination(server, cursor);
     this.#destinations.set(server, destination);
     return destination;
-  }
-
-  /** Events behind the Position up to which everybody without a row has all. */
-  #shareOut(): void {
-    const { db, rooms } = this.#parts;
-    for (let last = bootRows; last === bootRows;) {
-      last = db.read((snapshot) => {
-        const rows = snapshot.all(selectOutbox, this.#heard, bootRows);
-        for (const { room, position, brought_by: broughtBy } of rows) {
-          const hosts = rooms.hostsAt(snapshot, room as Parameters<typeof rooms.hostsAt>[1], asPosition(position));
-          for (const server of hosts) {
-            const destination = server === broughtBy ? undefined : this.#destination(server);
-            if (destination !== undefined && position > destination.cursor) destination.waits = true;
-          }
-          this.#heard = asPosition(position);
-        }
-        return rows.length;
-      });
-    }
   }
 
   #wake(destination: Destination): void {
@@ -305,14 +264,14 @@ export class Sender {
     const { fed, clock } = this.#parts;
     const now = clock.now();
     const failing = fed.destinations.failing(destination.server);
+    const wished = fault.kind === 'http' ? Math.min(refused.maxMs, fault.retryAfterMs ?? 0) : 0;
     // It may have contacted us just now: then it is not left alone any longer.
-    if (failing !== undefined) return Math.max(gapMs, failing.retryAt - now);
+    if (failing !== undefined) return Math.max(gapMs, failing.retryAt - now, wished);
     // It works, but refuses.
     const since = destination.refusal?.since ?? now;
     const pauseMs = nextPause(refused, destination.refusal?.pauseMs ?? 0, now - since, Math.random());
     destination.refusal = { since, pauseMs };
-    const wished = fault.kind === 'http' ? (fault.retryAfterMs ?? 0) : 0;
-    return Math.min(refused.maxMs, Math.max(pauseMs, wished));
+    return Math.max(pauseMs, wished);
   }
 
   #logRefused(server: ServerName, verdicts: Readonly<Record<string, { readonly error: string | undefined }>>): void {
