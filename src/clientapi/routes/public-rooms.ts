@@ -38,7 +38,9 @@ export const publicRoomRoutes = (parts: PublicRoomParts): Route[] => [
     rate: 'none',
     query: v.object({ limit: v.optional(wholeNumber), since: token, server }),
     handle: ({ requester, query: { limit, since, server: asked }, signal }) => {
-      if (requester === undefined && !parts.isListOpen) throw matrixError.missingToken();
+      // Strangers do not make this server ask others.
+      const isOpen = parts.isListOpen && (asked === undefined || asked === parts.serverName);
+      if (requester === undefined && !isOpen) throw matrixError.missingToken();
       return publicRooms(
         parts,
         { server: asked, signal },

@@ -7,9 +7,12 @@ import { JsonText, route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { authChain, eventIdsOf, pduTexts, stateForServer } from '../../roomserver/index.ts';
 import type { Snapshot } from '../../storage/index.ts';
+import { Gate } from '../../util/gate.ts';
 import { type Asked, type EventReadParts, inRoom, joined, settled } from './reading.ts';
 
 const v1 = '/_matrix/federation/v1';
+/** Whole states are in memory until they are sent: so many at a time. */
+const mostStates = 2;
 
 export const stateReadRoutes = (parts: EventReadParts): Route[] => [...stateRoutes(parts), eventAuthRoute(parts)];
 
@@ -18,6 +21,7 @@ const stateQuery = v.object({ event_id: v.string() });
 const stateRoutes = (parts: EventReadParts): Route[] => {
   const { db, rooms } = parts;
   const row = { method: 'GET', auth: 'server', rate: 'federation', query: stateQuery } as const;
+  const gate = new Gate(mostStates);
   const served = (
     snapshot: Snapshot,
     { origin: server, params: { roomId }, query: { event_id: eventId }, shown }: Asked & StateAsked,
@@ -32,9 +36,11 @@ const stateRoutes = (parts: EventReadParts): Route[] => {
       path: `${v1}/state/:roomId`,
       handle: async (asked) => {
         await settled(parts, asked.params.roomId, asked.signal);
-        const { state, authChain: chain } = await db.snapshot((snapshot) => served(snapshot, asked));
-        const [stateTexts, chainTexts] = [await pduTexts(db, rooms, state), await pduTexts(db, rooms, chain)];
-        return new JsonText(['{"auth_chain":[', ...joined(chainTexts), '],"pdus":[', ...joined(stateTexts), ']}']);
+        return gate.run(async () => {
+          const { state, authChain: chain } = await db.snapshot((snapshot) => served(snapshot, asked));
+          const [stateTexts, chainTexts] = [await pduTexts(db, rooms, state), await pduTexts(db, rooms, chain)];
+          return new JsonText(['{"auth_chain":[', ...joined(chainTexts), '],"pdus":[', ...joined(stateTexts), ']}']);
+        });
       },
     }),
     route({
