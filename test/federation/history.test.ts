@@ -99,4 +99,23 @@ describe('history of before a join through another server', () => {
     const late = await bob.ask('GET', `${v1}/rooms/${enc(roomId)}/timestamp_to_event?ts=${Date.now() + 1e6}&dir=f`);
     expect(late.status).toBe(404);
   });
+
+  test('stays out of timelines, also when the accepted invite comes once more as an event of the room', async () => {
+    const roomId = await create();
+    await say(roomId, 'early');
+    await alice.must('POST', `${v3}/rooms/${enc(roomId)}/invite`, { user_id: bob.userId });
+    await join(roomId);
+    await say(roomId, 'late');
+    const filter = JSON.stringify({ room: { rooms: [roomId], state: { lazy_load_members: true } } });
+    let since = '';
+    const seen: string[] = [];
+    while (!seen.includes('late')) {
+      const sync = await bob.must('GET', `${v3}/sync?timeout=2000&filter=${enc(filter)}${since}`);
+      since = `&since=${String(sync.next_batch)}`;
+      const rooms = sync.rooms as { join?: Record<string, { timeline: { events: ClientEvent[] } }> } | undefined;
+      const events = rooms?.join?.[roomId]?.timeline.events ?? [];
+      seen.push(...events.map(({ content, type }) => content.body ?? type));
+    }
+    expect(seen).toEqual(['m.room.member', 'late']);
+  });
 });

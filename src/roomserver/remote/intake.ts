@@ -5,6 +5,7 @@
  */
 import type { EventId, ServerName } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
+import { asPosition } from '../../storage/index.ts';
 import type { Verdict } from '../core.ts';
 import type { Room } from '../types.ts';
 import type { AuthEvents } from './auth-events.ts';
@@ -44,7 +45,8 @@ export class Intake {
   ): Promise<Map<EventId, Outcome>> {
     const outcomes = new Map<EventId, Outcome>();
     const limited = within(batchMs, signal);
-    const checked = await this.#check(room, events, outcomes);
+    const verified = await this.#check(room, events, outcomes);
+    const checked = verified.filter((event) => !this.#isFromBefore(room, event, outcomes));
     const { pulled, told, withheld } = await this.#missing.fill(room, checked, origin, limited);
     for (const id of withheld) {
       outcomes.set(id, { kind: 'dropped', reason: 'the events that it stands on were not given' });
@@ -58,6 +60,23 @@ export class Intake {
     const verdicts = await this.#parts.rooms.input(room.roomId, recommended, 'live', options);
     for (const { eventId } of pushed) outcomes.set(eventId, outcomeOf(verdicts.get(eventId)));
     return outcomes;
+  }
+
+  /**
+   * An event of before our server's join that is known as part of the state or auth chain there, such as the invite that
+   * was accepted: it is history. Taken for news it would pull all that precedes it into timelines.
+   */
+  #isFromBefore(room: Room, { eventId, depth }: RoomEvent, outcomes: Map<EventId, Outcome>): boolean {
+    const { db, rooms } = this.#parts;
+    return db.read((snapshot) => {
+      const event = rooms.eventById(snapshot, eventId);
+      const { begins } = rooms.stores.rooms.head(snapshot, room.nid);
+      if (event?.outlier !== true || event.rejected || begins === 0) return false;
+      const [join] = rooms.timelineBackward(snapshot, room.nid, begins, asPosition(begins - 1), 1);
+      if (join === undefined || depth >= join.depth) return false;
+      outcomes.set(eventId, { kind: 'accepted', nid: event.nid });
+      return true;
+    });
   }
 
   /** Checks 2 and 3; what stands in the graph has passed them. Failures become outcomes. */
