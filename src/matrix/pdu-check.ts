@@ -32,6 +32,11 @@ export interface PduError {
 export interface PduCheckOptions {
   /** Don't count `prev_events` and `auth_events` (answers to `/backfill` hold old events beyond the limits). */
   readonly anyReferenceCount?: boolean;
+  /**
+   * Let types and state keys of up to 255 code points pass where the version leaves open what is counted: others have
+   * built on such events, so they are kept, and rejected.
+   */
+  readonly longKeys?: boolean;
 }
 
 const format = (message: string): PduError => ({ kind: 'bad-format', message });
@@ -55,12 +60,16 @@ function checkNumbers(pdu: JsonObject, rules: RoomVersionRules): PduError | unde
   return undefined;
 }
 
-function checkIds(pdu: JsonObject, rules: RoomVersionRules): PduError | undefined {
+/** Whether a type or state key is short enough to be looked at further. */
+const fitsKey = (text: string, rules: RoomVersionRules, { longKeys }: PduCheckOptions): boolean =>
+  fitsBytes(text, maxIdBytes) || (longKeys === true && !rules.strictKeyBytes && [...text].length <= maxIdBytes);
+
+function checkIds(pdu: JsonObject, rules: RoomVersionRules, options: PduCheckOptions): PduError | undefined {
   const { type, sender, state_key: stateKey, room_id: roomId } = pdu;
   if (typeof type !== 'string') return format('type is no string');
-  if (!fitsBytes(type, maxIdBytes)) return tooLarge('type exceeds 255 bytes');
+  if (!fitsKey(type, rules, options)) return tooLarge('type exceeds 255 bytes');
   if (stateKey !== undefined && typeof stateKey !== 'string') return format('state_key is no string');
-  if (stateKey !== undefined && !fitsBytes(stateKey, maxIdBytes)) return tooLarge('state_key exceeds 255 bytes');
+  if (stateKey !== undefined && !fitsKey(stateKey, rules, options)) return tooLarge('state_key exceeds 255 bytes');
   if (typeof sender !== 'string' || parseUserId(sender) === undefined) return format('sender is no user id');
   if (
     rules.eventIdFormat === 'field' &&
@@ -154,7 +163,7 @@ export function checkPdu(
     pdu = kept;
   }
   const error =
-    checkIds(pdu, rules) ??
+    checkIds(pdu, rules, options) ??
     checkNumbers(pdu, rules) ??
     checkReferences(pdu, rules, options) ??
     checkObjects(pdu, rules);

@@ -17,6 +17,8 @@ export interface RoomVersionRules {
   readonly enforceKeyValidity: boolean;
   /** Integers only, in ±(2^53-1); violating events are refused (v6 on). */
   readonly strictCanonicalJson: boolean;
+  /** Types and state keys of more than 255 bytes make an event invalid (v11 on); before, some servers count code points. */
+  readonly strictKeyBytes: boolean;
   /** What a power level may be: v1–5 take floats and strings too, v6–9 integers and strings, v10 on integers only. */
   readonly powerLevelFormat: 'loose' | 'integer-or-string' | 'integer';
   /** `notifications` levels are checked on change (v6 on). */
@@ -67,6 +69,7 @@ const v1: RoomVersionRules = {
   stateResolution: 'v1',
   enforceKeyValidity: false,
   strictCanonicalJson: false,
+  strictKeyBytes: false,
   powerLevelFormat: 'loose',
   checkNotificationLevels: false,
   aliasesAuthRule: true,
@@ -121,6 +124,7 @@ const v10: RoomVersionRules = { ...v9, version: '10', powerLevelFormat: 'integer
 const v11: RoomVersionRules = {
   ...v10,
   version: '11',
+  strictKeyBytes: true,
   redactsInContent: true,
   creatorInContent: false,
   redaction: {

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import { buildEvent, signEvent } from '../../src/matrix/event-builder.ts';
 import type { EventId, ServerName } from '../../src/matrix/ids.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
-import { type Pdu, type RoomEvent, toRoomEvent } from '../../src/matrix/pdu.ts';
+import { contentHash, type Pdu, type RoomEvent, toRoomEvent } from '../../src/matrix/pdu.ts';
 import { alice, hang, type IntakeWorld, type RoomPeer, startIntake, until } from '../support/intake.ts';
 import { keyOf, type SignedRoom } from '../support/room-builder.ts';
 
@@ -107,6 +107,29 @@ describe('missing prev events', () => {
     expect([missing, event, unrelated].map(({ eventId }) => world.verdict(eventId))).toEqual(
       Array.from({ length: 3 }, () => 'unknown'),
     );
+  });
+
+  test('with a state key of too many bytes but not too many characters are rejected in versions 1 to 10, not dropped', async () => {
+    const old = await world.peerWithRoom('old.test', '10');
+    const key = '\u{1f4a5}'.repeat(70);
+    const tip = old.room.events.at(-1) as RoomEvent;
+    const serverName = old.peer.name;
+    const signer = { serverName, keyId: 'ed25519:test', key: keyOf(serverName) };
+    const plain = old.room.make({ type: 'org.example.state', sender: old.pat, stateKey: 'x', content: {} });
+    const unsigned = { ...plain.pdu, state_key: key, signatures: {} } as unknown as Pdu;
+    const hashes = { sha256: contentHash(unsigned, old.room.rules) };
+    const long = signEvent(toRoomEvent({ ...unsigned, hashes } as Pdu, old.room.rules), old.room.rules, signer);
+    const auth = old.room.make({ type: 'm.room.message', sender: old.pat, content: {} }).authEvents;
+    const event = buildEvent({
+      ...{ rules: old.room.rules, ...signer, prevEvents: [long.eventId], authEvents: auth, depth: 9 },
+      proto: { type: 'm.room.message', sender: old.pat, content: { body: 'on it' }, room_id: old.room.roomId },
+      originServerTs: tip.originServerTs + 5,
+    });
+    old.peer.scripts.set('get_missing_events', () => ({ events: [long.pdu] }));
+    expect((await world.send(serverName, [event])).json.pdus).toEqual({ [event.eventId]: {} });
+    expect([long, event].map(({ eventId }) => world.verdict(eventId))).toEqual(['rejected', 'accepted']);
+    expect(world.verify()).toEqual([]);
+    await old.peer[Symbol.asyncDispose]();
   });
 
   test('that form a cycle, as versions 1 and 2 allow, are dropped, and others go on', async () => {

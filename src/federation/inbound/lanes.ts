@@ -183,7 +183,7 @@ export class Lanes implements AsyncDisposable {
   #parse(row: StagedRow, room: Room): RoomEvent | Outcome {
     const known = this.#parsed.get(row.id);
     if (known !== undefined) return known;
-    const checked = checkPdu(row.body, room.rules);
+    const checked = checkPdu(row.body, room.rules, { longKeys: true });
     if (!checked.ok) return { kind: 'dropped', reason: checked.error.message };
     if (checked.value.roomId !== (row.room as RoomId)) return { kind: 'dropped', reason: 'it belongs to another room' };
     return checked.value;

@@ -203,7 +203,7 @@ export class Transactions {
 const refused = (eventId: string | undefined, error: string): Sorted => ({ kind: 'answered', eventId, error });
 
 function sortInRoom(room: Room, pdu: JsonObject, text: string, allowed: boolean): Sorted {
-  const checked = checkPdu(text, room.rules);
+  const checked = checkPdu(text, room.rules, { longKeys: true });
   if (!checked.ok) return refused(guessId(pdu, room.rules), checked.error.message);
   const event = checked.value;
   const { eventId } = event;

@@ -3,8 +3,10 @@
  * the state before it, by the current state. The first two reject, the last one soft-fails.
  */
 import { type CitedEvent, authStateOf, authorise, checkAuthEvents } from '../../matrix/event-auth.ts';
+import { maxIdBytes } from '../../matrix/ids.ts';
 import type { AuthEvent } from '../../matrix/auth-types.ts';
 import type { Snapshot } from '../../storage/index.ts';
+import { fitsBytes } from '../../util/bytes.ts';
 import { flag } from '../storage/event-rows.ts';
 import { type Stores, authStateAt, currentAuthState } from '../stores.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
@@ -22,6 +24,9 @@ export function failureByAuthEvents(
   auth: readonly EventNid[],
 ): string | undefined {
   const { rules } = room;
+  // "state_key MUST NOT exceed 255 bytes", in versions too where other servers count code points and build on it.
+  if (!fitsBytes(event.type, maxIdBytes) || !fitsBytes(event.stateKey ?? '', maxIdBytes))
+    return 'its type or state key exceeds 255 bytes';
   const cited: CitedEvent[] = auth.map((nid) => ({
     event: stores.events.forAuth(snapshot, nid, rules),
     rejected: (stores.events.knownMeta(snapshot, nid).flags & flag.rejected) !== 0,

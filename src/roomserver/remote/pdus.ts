@@ -44,7 +44,7 @@ export class PduChecker {
     const parsed = new Map<string, RoomEvent>();
     const slice = new Slice();
     for (const text of texts) {
-      const checked = checkPdu(text, rules, wish);
+      const checked = checkPdu(text, rules, { ...wish, longKeys: true });
       if (!checked.ok) failed.push({ eventId: undefined, reason: checked.error.message, transient: false });
       else if (wish.roomId !== undefined && checked.value.roomId !== wish.roomId)
         failed.push({ eventId: checked.value.eventId, reason: 'the event belongs to another room', transient: false });
