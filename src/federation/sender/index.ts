@@ -59,19 +59,14 @@ export function createFederationSender(parts: FederationSenderParts): Federation
   const { devices, deviceKeys, crossSigning, typing, presence, receipts } = users;
   const keys = { devices, deviceKeys, crossSigning };
   const sender = new Sender({ db, fed, rooms, serverName, presence, clock, log, ...keys });
-  bus.addProjection(
-    new Outbox({
-      rooms,
-      serverName,
-      deviceKeys,
-      deviceLists: users.deviceLists,
-      wake: (servers) => sender.wake(servers),
-    }),
-  );
+  const permits = (server: ServerName): boolean => fed.permits(server);
+  const wake = (servers: readonly ServerName[]): void => sender.wake(servers);
+  bus.addProjection(new Outbox({ rooms, serverName, deviceKeys, deviceLists: users.deviceLists, permits, wake }));
   const news = new News({ db, bus, rooms, serverName, typing, presence, receipts, sender });
   return {
     start: () => sender.start(),
     queueToDevice: (tx, server, messages) => {
+      if (!permits(server)) return;
       queueMessages(tx, server, messages);
       tx.afterDurable(() => sender.wake([server]));
     },

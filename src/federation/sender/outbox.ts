@@ -25,6 +25,8 @@ export interface OutboxParts {
   readonly serverName: ServerName;
   readonly deviceKeys: DeviceKeys;
   readonly deviceLists: DeviceLists;
+  /** Whether the operator lets us speak with a server: nothing is kept for others. */
+  readonly permits: (server: ServerName) => boolean;
   /** Something besides events of shared rooms waits for these servers, on disk. */
   readonly wake: (servers: readonly ServerName[]) => void;
 }
@@ -81,7 +83,11 @@ export class Outbox implements Projection {
     if (type === 'm.room.member' && stateKey !== null && rooms.membershipOf(tx, event) !== 'invite')
       targets.add(serverNameOf(stateKey as UserId));
     const others = [...targets].filter(
-      (server) => server !== serverName && server !== broughtBy && !rooms.wasHost(tx, server, room, position),
+      (server) =>
+        server !== serverName &&
+        server !== broughtBy &&
+        !rooms.wasHost(tx, server, room, position) &&
+        this.#parts.permits(server),
     );
     if (others.length === 0) return;
     for (const server of others) tx.run(insertException, server, position, event);
@@ -153,7 +159,8 @@ export class Outbox implements Projection {
   }
 
   #tell(tx: Tx, servers: readonly ServerName[], user: UserId, deviceId: string, position: Position): void {
-    for (const server of servers) tx.run(upsertDeviceChange, server, user, deviceId, position);
-    tx.afterDurable(() => this.#parts.wake(servers));
+    const permitted = servers.filter((server) => this.#parts.permits(server));
+    for (const server of permitted) tx.run(upsertDeviceChange, server, user, deviceId, position);
+    tx.afterDurable(() => this.#parts.wake(permitted));
   }
 }
