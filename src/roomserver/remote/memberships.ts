@@ -86,6 +86,16 @@ export interface InviteWish {
   readonly content?: JsonObject | undefined;
 }
 
+/** Others must be asked for a join. */
+interface Elsewhere {
+  readonly others: (servers: readonly string[]) => readonly string[];
+  /** We are in the room, but have nobody who may let others in. */
+  readonly isVouching: boolean;
+}
+
+/** Before another server is asked to vouch for a user of ours, in ms. */
+const vouchingPauses = [150, 600];
+
 export class RemoteMemberships {
   readonly outOfBand: OutOfBand;
   readonly #parts: RemoteMembershipParts;
@@ -115,8 +125,19 @@ export class RemoteMemberships {
   async join(entry: JoinEntry): Promise<RoomId> {
     const { roomId, servers } = await this.#find(entry);
     await this.#rooms.run(roomId, async () => {
-      const refused = await this.#joinHere(roomId, entry);
-      if (refused !== undefined) await this.#joinThere(roomId, entry, refused(servers));
+      for (const pauseMs of vouchingPauses) {
+        const elsewhere = await this.#joinHere(roomId, entry);
+        if (elsewhere === undefined) return;
+        if (!elsewhere.isVouching) return this.#joinThere(roomId, entry, elsewhere.others(servers));
+        // Word of who may vouch may be on its way here, and what a voucher must know on its way there.
+        await this.#parts.clock.sleep(pauseMs);
+        if ((await this.#joinHere(roomId, entry)) === undefined) return;
+        try {
+          return await this.#joinThere(roomId, entry, elsewhere.others(servers));
+        } catch (error) {
+          if (!isErrcode(error, 'M_FORBIDDEN') || pauseMs === vouchingPauses.at(-1)) throw error;
+        }
+      }
     });
     return roomId;
   }
@@ -222,21 +243,22 @@ export class RemoteMemberships {
   /** @throws M_INVALID_PARAM when it is neither id nor alias; M_NOT_FOUND */
   async #find({ room, via }: Pick<Entry, 'room' | 'via'>): Promise<Found> {
     const { db, rooms, perform, remote, serverName } = this.#parts;
+    const others = via.filter((server) => server !== serverName);
     if (!room.startsWith('#')) {
       const roomId = parseRoomId(room);
       if (roomId === undefined) throw matrixError.invalidParam('Neither a room id nor a room alias');
-      return { roomId, servers: via };
+      return { roomId, servers: others };
     }
     const alias = parseRoomAlias(room);
     if (alias === undefined) throw matrixError.invalidParam('Neither a room id nor a room alias');
     if (serverNameOf(alias) !== serverName) {
       const { roomId, servers } = await remote.aliases.lookUp(alias);
-      return { roomId, servers: [...via, ...servers] };
+      return { roomId, servers: [...others, ...servers] };
     }
     return db.read((snapshot) => {
       const nid = perform.aliases.roomOf(snapshot, alias);
       if (nid === undefined) throw matrixError.notFound('There is no such room alias');
-      return { roomId: rooms.roomByNid(snapshot, nid).roomId, servers: via };
+      return { roomId: rooms.roomByNid(snapshot, nid).roomId, servers: others };
     });
   }
 
@@ -255,11 +277,8 @@ export class RemoteMemberships {
     return this.outOfBand.membershipOf(snapshot, roomId, user)?.outOfBand !== true;
   }
 
-  /** Joins on what we know; otherwise a function that says whom else to ask. */
-  async #joinHere(
-    roomId: RoomId,
-    join: JoinEntry,
-  ): Promise<((servers: readonly string[]) => readonly string[]) | undefined> {
+  /** Joins on what we know; otherwise tells whom else to ask. */
+  async #joinHere(roomId: RoomId, join: JoinEntry): Promise<Elsewhere | undefined> {
     const { db, rooms, perform } = this.#parts;
     const { user } = join;
     const needsExchange =
@@ -269,7 +288,7 @@ export class RemoteMemberships {
       db.read((snapshot) => residentsOf(snapshot, rooms, { roomId, user, via: servers }));
     // In a partial room a server that knows its members judges who may join.
     const isJudgedThere = db.read((snapshot) => this.#needsJudge(snapshot, roomId, user));
-    if (!isOurs || needsExchange || isJudgedThere) return others;
+    if (!isOurs || needsExchange || isJudgedThere) return { others, isVouching: false };
     try {
       await db.write((tx) => perform.joining.join(tx, { ...join, room: findRoom(tx, rooms, roomId) }));
       return undefined;
@@ -278,7 +297,7 @@ export class RemoteMemberships {
       if (!isErrcode(error, 'M_UNABLE_TO_GRANT_JOIN')) throw error;
       const vouching = db.read((snapshot) => this.#whoMayInvite(snapshot, findRoom(snapshot, rooms, roomId)));
       if (vouching.length === 0) throw error;
-      return () => vouching;
+      return { others: () => vouching, isVouching: true };
     }
   }
 

@@ -24,8 +24,8 @@ export interface Search {
 }
 
 /**
- * Servers that may be in a room, the likeliest first: who has invited the user, those named, those joined by what we
- * know, those that the stripped state of an invite or knock names; else the server in the room's id.
+ * Servers that may be in a room, the likeliest first: who has invited the user, and those named; where none are, those
+ * joined by what we know, those that the stripped state of an invite or knock names, the server in the room's id.
  */
 export function residentsOf(snapshot: Snapshot, rooms: RoomReader, { roomId, user, via }: Search): string[] {
   const found: (string | undefined)[] = [];
@@ -37,6 +37,8 @@ export function residentsOf(snapshot: Snapshot, rooms: RoomReader, { roomId, use
     if (sender !== undefined) found.push(serverNameOf(sender));
   }
   found.push(...via);
+  // A client that names servers means those.
+  if (via.length > 0) return found.filter((server) => server !== undefined);
   if (room !== undefined) {
     found.push(...rooms.joinedServers(snapshot, room.nid), ...rooms.partialServers(snapshot, room.nid));
   }
@@ -46,8 +48,7 @@ export function residentsOf(snapshot: Snapshot, rooms: RoomReader, { roomId, use
       if (sender !== undefined) found.push(serverNameOf(sender as UserId));
     }
   }
-  // A client that names servers means those.
-  if (found.length === 0) found.push(serverNameOf(roomId));
+  found.push(serverNameOf(roomId));
   return found.filter((server) => server !== undefined);
 }
 
