@@ -21,13 +21,8 @@ export {
   type RemotePublicRooms,
   type RemoteRooms,
 } from './remote/index.ts';
-export {
-  createRemoteMemberships,
-  type Entry,
-  type InviteWish,
-  type JoinEntry,
-  type RemoteMemberships,
-} from './remote/memberships.ts';
+export { createRemoteMemberships, type InviteWish, type RemoteMemberships } from './remote/memberships.ts';
+export type { Entry, JoinEntry } from './remote/entrance.ts';
 export { type InboundInvite, type OutOfBand, formatError } from './remote/out-of-band.ts';
 export { applyRetention } from './perform/retention.ts';
 export { createBundle, relationIn, type BundleOptions } from './query/bundle.ts';

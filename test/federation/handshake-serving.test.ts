@@ -1,12 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import type { EventId, ServerName } from '../../src/matrix/ids.ts';
+import type { EventId } from '../../src/matrix/ids.ts';
 import { finishEvent } from '../../src/matrix/event-builder.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import type { Pdu } from '../../src/matrix/pdu.ts';
 import type { Answer, Client } from '../support/client.ts';
 import { keyOf, SignedRoom } from '../support/room-builder.ts';
 import { rulesOf } from '../support/room-dag.ts';
-import { changeBy, membershipBy, roomPath, syncRooms } from '../support/rooms-between.ts';
+import { changeBy, membershipBy, syncRooms } from '../support/rooms-between.ts';
 import { ScriptedServer } from '../support/scripted-server.ts';
 import { startServers, type FederatedServer } from '../support/servers.ts';
 
