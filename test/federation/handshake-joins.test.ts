@@ -163,3 +163,13 @@ describe('restricted rooms', () => {
     expect(await membershipBy(user(alice), roomId, user(dora))).toBe('join');
   });
 });
+
+test('who leaves a room before its members are known is seen to leave', async () => {
+  const roomId = await publicRoom(user(alice));
+  const { status } = await joinBy(user(bob), roomId, [server(0).name]);
+  expect(status).toBe(200);
+  const { next_batch: since } = await syncRooms(user(alice));
+  expect((await changeBy(user(bob), roomId, 'leave')).status).toBe(200);
+  if ((await membershipBy(user(alice), roomId, user(bob))) === 'join') await syncRooms(user(alice), since, 10_000);
+  expect(await membershipBy(user(alice), roomId, user(bob))).toBe('leave');
+});

@@ -25,7 +25,6 @@ export const moveState: Phase = (tx, job, tools) => {
   for (const { user, membership } of moveCurrentState(stores, tx, room, next, position)) {
     job.entries.push({ topic: 'room.membership', room, roomId: job.room.roomId, user, membership });
   }
-  giveUpIfEmpty(tx, job, tools);
   return undefined;
 };
 
@@ -58,15 +57,16 @@ function noteReset(tx: Tx, { event, room }: Job, { stores, onStateReset }: Pipel
 }
 
 /**
- * When the last user of this server has left a partial room, nobody will make it whole: its rows go. Its events stay marked,
- * so that no later join takes their state for full.
+ * When the last user of this server has left a partial room, nobody will make it whole: its rows go, once the leave is on
+ * its way to the servers that they name. Its events stay marked, so that no later join takes their state for full.
  */
-function giveUpIfEmpty(tx: Tx, { room }: Job, { stores, onPartialEnd }: PipelineTools): void {
-  if (stores.partial.get(tx, room.nid) === undefined) return;
-  if (stores.members.joinedLocalUsers(tx, room.nid).length > 0) return;
+export const giveUpPartial: Phase = (tx, { room, stateChanged }, { stores, onPartialEnd }) => {
+  if (!stateChanged || stores.partial.get(tx, room.nid) === undefined) return undefined;
+  if (stores.members.joinedLocalUsers(tx, room.nid).length > 0) return undefined;
   stores.partial.end(tx, room.nid, undefined);
   tx.afterCommit(() => onPartialEnd(room.nid));
-}
+  return undefined;
+};
 
 /** A resolution to defer needs the state after this very event, which rolls back with the unit: say so. */
 function resolveOrDefer(tx: Tx, job: Job, resolver: Resolver, sets: readonly SnapshotNid[]): SnapshotNid {

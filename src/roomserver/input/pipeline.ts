@@ -8,7 +8,7 @@ import { flag } from '../storage/event-rows.ts';
 import { announce } from './announce.ts';
 import { annotate, annotateOthers } from './annotate.ts';
 import { checkByAuthEvents, checkByCurrentState, checkByStateBefore, checkRecommended } from './checks.ts';
-import { moveState } from './current.ts';
+import { giveUpPartial, moveState } from './current.ts';
 import { findEdges } from './edges.ts';
 import { moveExtremities, moveOwnExtremities } from './extremities.ts';
 import type { Job, Phase, PipelineTools } from './job.ts';
@@ -32,9 +32,18 @@ const received: readonly Phase[] = [
   moveExtremities,
   moveState,
   announce,
+  giveUpPartial,
 ];
 
-const own: readonly Phase[] = [storeEvent, storeOwnEdges, annotateOthers, moveOwnExtremities, moveState, announce];
+const own: readonly Phase[] = [
+  storeEvent,
+  storeOwnEdges,
+  annotateOthers,
+  moveOwnExtremities,
+  moveState,
+  announce,
+  giveUpPartial,
+];
 
 function run(phases: readonly Phase[], tx: Tx, job: Job, tools: PipelineTools): Verdict {
   for (const phase of phases) {
