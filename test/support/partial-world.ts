@@ -102,8 +102,16 @@ export class PartialWorld implements AsyncDisposable {
     return [...found.values()];
   }
 
+  /** The state after an event of the resident. */
   async tellState(joiner: TestRooms, eventId: string): Promise<EventId[]> {
-    const state = this.stateBefore(eventId);
+    const { core } = this.resident;
+    const state = this.resident.read((snapshot) => {
+      const stored = core.eventById(snapshot, eventId);
+      if (stored === undefined) throw new Error(`the resident does not know ${eventId}`);
+      return core
+        .stateEntries(snapshot, core.stateAfter(snapshot, stored))
+        .map(({ event }) => core.roomEvent(snapshot, event));
+    });
     await joiner.core.input(this.room.roomId, this.withAuth(state), 'outlier');
     return state.map((event) => event.eventId);
   }

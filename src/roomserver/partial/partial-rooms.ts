@@ -16,7 +16,7 @@ import type { Room, RoomNid } from '../types.ts';
 import { Gate } from './gate.ts';
 import { endResync, judgeWhole, nextStep } from './reconcile.ts';
 
-/** Gets the state before an event from a server: all of it is stored when this resolves. Rejects when that fails. */
+/** Gets the state after an event from a server: all of it is stored when this resolves. Rejects when that fails. */
 export type FetchState = (
   room: Room,
   eventId: EventId,
@@ -208,7 +208,8 @@ export class PartialRooms implements AsyncDisposable {
     const { db, tools } = this.#parts;
     const step = db.read((snapshot) => nextStep(tools, snapshot, room, row));
     if (step.kind === 'end') return this.#write(room, signal, (tx) => endResync(tools, tx, room, row));
-    const told = step.ask ? await this.#ask(room, row, step.eventId, signal) : undefined;
+    const told = new Map<EventId, readonly EventId[]>();
+    for (const prev of step.ask) told.set(prev, await this.#ask(room, row, prev, signal));
     return this.#write(room, signal, (tx) => {
       judgeWhole(tools, tx, room, step.event, told);
       return false;

@@ -20,9 +20,8 @@ import type { EventNid, Room, SnapshotNid } from '../types.ts';
 
 /** What to do next in a partial room. */
 export type Step =
-  /** The state before this event can be had from its prev events, or (`ask`) from another server only. */
-  | { readonly kind: 'event'; readonly event: EventNid; readonly eventId: EventId; readonly ask: boolean }
-  | { readonly kind: 'end' };
+  /** The state before this event is that after its prev events; other servers must tell it for those in `ask`. */
+  { readonly kind: 'event'; readonly event: EventNid; readonly ask: readonly EventId[] } | { readonly kind: 'end' };
 
 /** The first event, in topological order, whose full state is not known yet. */
 export function nextStep(tools: PipelineTools, snapshot: Snapshot, room: Room, { joinEvent }: PartialRoom): Step {
@@ -40,36 +39,35 @@ export function nextStep(tools: PipelineTools, snapshot: Snapshot, room: Room, {
     if (waiting === undefined) break;
     next = waiting;
   }
-  const { eventId } = events.knownMeta(snapshot, next);
-  return { kind: 'event', event: next, eventId, ask: fullStatesBefore(tools, snapshot, room, next) === undefined };
+  const ask = [...fullStatesBehind(tools, snapshot, room, next)].flatMap(([id, state]) => (state === 0 ? id : []));
+  return { kind: 'event', event: next, ask };
 }
 
 const isPartial = ({ stores }: PipelineTools, snapshot: Snapshot, nid: EventNid): boolean =>
   (stores.events.knownMeta(snapshot, nid).flags & flag.partial) !== 0;
 
-/** The full states that the prev events leave behind; undefined when one of them is not known. */
-function fullStatesBefore(
-  tools: PipelineTools,
+/** The full states that the prev events leave behind, by their ids; 0: it is not known. */
+function fullStatesBehind(
+  { stores: { events, partial } }: PipelineTools,
   snapshot: Snapshot,
   room: Room,
   nid: EventNid,
-): SnapshotNid[] | undefined {
-  const { events, partial } = tools.stores;
-  const { prevEvents } = events.parsed(snapshot, nid, room.rules);
-  const states: SnapshotNid[] = [];
-  for (const id of new Set(prevEvents)) {
+): Map<EventId, SnapshotNid> {
+  const stateAfter = (id: EventId): SnapshotNid => {
     const meta = events.meta(snapshot, events.nidOf(snapshot, id));
-    if (meta === undefined || meta.snapshot === 0) return undefined;
-    const result = partial.result(snapshot, meta.nid);
-    if (result === undefined && (meta.flags & flag.partial) !== 0) return undefined;
-    states.push(result?.after ?? meta.after);
-  }
-  return states;
+    if (meta === undefined) return unknown;
+    const isWhole = (meta.flags & flag.partial) === 0;
+    return partial.result(snapshot, meta.nid)?.after ?? (isWhole ? meta.after : unknown);
+  };
+  const { prevEvents } = events.parsed(snapshot, nid, room.rules);
+  return new Map(prevEvents.map((id) => [id, stateAfter(id)]));
 }
 
+const unknown = 0 as SnapshotNid;
+
 /**
- * Judges an event on its full state and writes down what comes of it. `told`: the state before it as another server told
- * it, all of it stored; undefined: its prev events lead to it.
+ * Judges an event on its full state and writes down what comes of it. `told`: the states after prev events for which
+ * another server had to tell it, all of it stored.
  * @throws ResolutionTooLarge when a resolution is to be prepared
  */
 export function judgeWhole(
@@ -77,7 +75,7 @@ export function judgeWhole(
   tx: Tx,
   room: Room,
   nid: EventNid,
-  told: readonly EventId[] | undefined,
+  told: ReadonlyMap<EventId, readonly EventId[]>,
 ): void {
   const { stores, resolver } = tools;
   const meta = stores.events.meta(tx, nid);
@@ -91,7 +89,7 @@ export function judgeWhole(
     failureByState(stores, resolver, tx, room, event, { before, partial: false, auth });
   const after =
     reason !== undefined || meta.key === 0 ? before : stores.states.append(tx, before, meta.type, meta.key, nid);
-  stores.partial.addResult(tx, room.nid, { event: nid, before, after, told: told !== undefined, reason });
+  stores.partial.addResult(tx, room.nid, { event: nid, before, after, told: told.size > 0, reason });
   stores.partial.noteAttempt(tx, room.nid, 0, 0, undefined);
 }
 
@@ -100,12 +98,15 @@ function stateBeforeWhole(
   tx: Tx,
   room: Room,
   nid: EventNid,
-  told: readonly EventId[] | undefined,
+  told: ReadonlyMap<EventId, readonly EventId[]>,
 ): SnapshotNid {
-  if (told === undefined) return tools.resolver.resolve(tx, room, fullStatesBefore(tools, tx, room, nid) ?? [], true);
-  const state = storeToldState(tx, tools.stores, room, told);
-  if (typeof state === 'string') throw new Error(state);
-  return state;
+  const states = [...fullStatesBehind(tools, tx, room, nid)].map(([prev, known]) => {
+    if (known !== 0) return known;
+    const state = storeToldState(tx, tools.stores, room, told.get(prev) ?? []);
+    if (typeof state === 'string') throw new Error(state);
+    return state;
+  });
+  return tools.resolver.resolve(tx, room, states, true);
 }
 
 /**

@@ -83,7 +83,7 @@ export function createRemoteRooms(given: RemoteRoomsParts): RemoteRooms {
   const intake = new Intake(parts, new MissingEvents(parts, states), auth, recommendations);
   const backfill = new Backfill(parts, auth, states);
   const byTime = new EventsByTime(parts, backfill);
-  const fetchState: FetchState = (room, eventId, server, signal) => states.before(room, eventId, server, signal);
+  const fetchState: FetchState = (room, eventId, server, signal) => states.wholeAfter(room, eventId, server, signal);
   const partial = new PartialRooms({ db, tools: rooms.tools, serverName, fetchState, clock, log });
   rooms.onPartialEnd((room) => partial.ended(room));
   rooms.tools.policies.askBy(policyAsker(federation.api));

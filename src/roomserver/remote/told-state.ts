@@ -46,15 +46,17 @@ export class ToldStates {
   }
 
   /**
-   * Ids of stored events that make up the state before a stored event, all of it, as one server tells it.
+   * Ids of stored events that make up the state after an event, all of it, as one server tells it.
    * @throws Error when it does not
    */
-  async before(room: Room, eventId: EventId, server: ServerName, signal: AbortSignal): Promise<readonly EventId[]> {
+  async wholeAfter(room: Room, eventId: EventId, server: ServerName, signal: AbortSignal): Promise<readonly EventId[]> {
     const bounded = within(errandMs, AbortSignal.any([signal, this.#stopping]));
     const told = await this.#ask(room, eventId, server, [server], bounded);
     if (told === undefined) throw new Error('it does not tell the state');
     if (!told.whole) throw new Error('it does not give all events of the state');
-    return told.state.filter((id) => id !== eventId);
+    if (this.#missing([eventId]).length > 0)
+      throw new Error('it does not give the event at which the state is asked for');
+    return told.state;
   }
 
   /** What one server says; `whole` when no event of it is missing. */
