@@ -6,6 +6,7 @@
 import { Agent, request } from 'undici';
 import { asString, memberOf, parseJson } from '../matrix/json.ts';
 import type { Clock } from '../util/clock.ts';
+import { untilAborted } from '../util/until-aborted.ts';
 import type { Registration } from './registration.ts';
 
 export interface ServiceRequest {
@@ -82,7 +83,7 @@ export class ServiceClient {
     const limit = AbortSignal.timeout(wish.timeout);
     const signal = wish.signal === undefined ? limit : AbortSignal.any([limit, wish.signal]);
     try {
-      const { statusCode, body } = await request(`${service.url ?? ''}${path}${text === '' ? '' : `?${text}`}`, {
+      const asked = request(`${service.url ?? ''}${path}${text === '' ? '' : `?${text}`}`, {
         dispatcher: this.#agent,
         method: wish.method,
         signal,
@@ -93,6 +94,7 @@ export class ServiceClient {
         },
         body: wish.body ?? null,
       });
+      const { statusCode, body } = await untilAborted(asked, signal);
       body.on('error', () => undefined);
       return { status: statusCode, text: await read(body) };
     } catch (error) {

@@ -6,6 +6,7 @@ import { request } from 'undici';
 import { asArray, asObject, parseJson } from '../matrix/json.ts';
 import { AddressGuard } from '../util/address-guard.ts';
 import { guardedAgent } from '../util/guarded-agent.ts';
+import { untilAborted } from '../util/until-aborted.ts';
 
 export type GatewayAnswer =
   | { readonly kind: 'taken'; readonly rejected: readonly unknown[] }
@@ -33,15 +34,17 @@ const maxAnswer = 65_536;
 export function createGateway({ allowNetworks, timeout, userAgent }: GatewayOptions): Gateway {
   const agent = guardedAgent(new AddressGuard(allowNetworks), timeout, undefined, connections);
   const post = async (url: string, body: string, signal: AbortSignal): Promise<GatewayAnswer> => {
-    const response = await request(url, {
+    const until = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
+    const asked = request(url, {
       dispatcher: agent,
       method: 'POST',
       headers: { 'Content-Type': 'application/json', 'User-Agent': userAgent },
       body,
       // An answer too many on a connection that is used again would be taken for that of the next notification.
       reset: true,
-      signal: AbortSignal.any([signal, AbortSignal.timeout(timeout)]),
+      signal: until,
     });
+    const response = await untilAborted(asked, until);
     const { statusCode: status, headers } = response;
     const text = await readText(response.body);
     if (status < 200 || status > 299) {

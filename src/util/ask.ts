@@ -1,5 +1,6 @@
 /** One HTTP request to a service (identity server, captcha, single sign-on) with limits on time and size. */
 import { request, type Dispatcher } from 'undici';
+import { untilAborted } from './until-aborted.ts';
 
 export interface AskOptions {
   readonly method?: 'GET' | 'POST' | 'PUT';
@@ -27,13 +28,14 @@ const maxAnswer = 1024 * 1024;
 /** Asks and reads the whole answer, whatever its status; redirects are not followed. @throws AskFailed */
 export async function ask(url: string | URL, options: AskOptions): Promise<Answer> {
   const { method = 'GET', headers = {}, body, dispatcher, timeoutMs } = options;
+  const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const response = await request(url, {
-      ...{ method, headers },
+    const asked = request(url, {
+      ...{ method, headers, signal },
       ...(body === undefined ? {} : { body }),
       ...(dispatcher === undefined ? {} : { dispatcher }),
-      signal: AbortSignal.timeout(timeoutMs),
     });
+    const response = await untilAborted(asked, signal);
     // A body that is given up says so by an event, which would end the process if nobody listened.
     response.body.on('error', () => undefined);
     const pieces: Buffer[] = [];

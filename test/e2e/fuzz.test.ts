@@ -73,7 +73,11 @@ function ask(base: URL, wanted: FuzzRequest, token: string | undefined): Promise
         incoming.on('error', reject);
       },
     );
-    outgoing.on('timeout', () => outgoing.destroy(new Error('no answer in 40 s')));
+    outgoing.on('timeout', () => {
+      outgoing.destroy(
+        new Error(`no answer in 40 s: ${wanted.method} ${wanted.path} ${wanted.body?.toString() ?? ''}`),
+      );
+    });
     outgoing.on('error', reject);
     outgoing.end(wanted.body);
   });

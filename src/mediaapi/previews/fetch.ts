@@ -5,6 +5,7 @@
 import { pipeline, type Readable } from 'node:stream';
 import { createBrotliDecompress, createUnzip } from 'node:zlib';
 import { request, type Dispatcher } from 'undici';
+import { untilAborted } from '../../util/until-aborted.ts';
 
 export interface Fetched {
   /** Where the redirects ended. */
@@ -48,7 +49,7 @@ export function fetchableUrl(text: string, base?: URL): URL | undefined {
 export async function fetchUrl(start: URL, options: FetchOptions): Promise<Fetched> {
   let url = start;
   for (let hops = 0; hops <= maxRedirects; hops += 1) {
-    const response = await request(url, {
+    const asked = request(url, {
       dispatcher: options.agent,
       method: 'GET',
       signal: options.signal,
@@ -59,6 +60,7 @@ export async function fetchUrl(start: URL, options: FetchOptions): Promise<Fetch
         'User-Agent': options.userAgent,
       },
     });
+    const response = await untilAborted(asked, options.signal);
     const { statusCode: status, body } = response;
     // A body that is given up says so by an event, which would end the process if nobody listened.
     body.on('error', () => undefined);
