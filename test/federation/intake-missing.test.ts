@@ -422,4 +422,31 @@ describe('servers that answer badly', () => {
     expect(world.timeline(room).slice(-2)).toEqual([missing.eventId, event.eventId]);
     await other[Symbol.asyncDispose]();
   });
+
+  test('one that sends thousands of events of no worth fills nothing and holds no other room', async () => {
+    const other = await world.peerWithRoom('other.test');
+    const template = room.make({ type: 'm.room.message', sender: pat, content: { body: 'junk' } });
+    const junk = (n: number): string => {
+      const { signatures, ...pdu } = template.pdu;
+      const base = { ...pdu, origin_server_ts: n, prev_events: [`$${'x'.repeat(39)}${n}`] };
+      if (n % 3 === 0) return JSON.stringify(base);
+      return JSON.stringify(n % 3 === 1 ? { ...base, signatures } : { ...base, signatures, depth: 'deep' });
+    };
+    const flood = Promise.all(
+      Array.from({ length: 40 }, (_, turn) =>
+        world.send(
+          peer.name,
+          Array.from({ length: 50 }, (_, n) => junk(10_000 + turn * 50 + n)),
+        ),
+      ),
+    );
+    const good = other.room.message(other.pat, 'good');
+    expect((await world.send(other.peer.name, [good])).json.pdus).toEqual({ [good.eventId]: {} });
+    const statuses = new Set((await flood).map(({ status }) => status));
+    // It may be told to come later, and nothing else happens.
+    for (const status of statuses) expect([200, 429]).toContain(status);
+    expect([world.staged(), peer.asked('get_missing_events')]).toEqual([0, 0]);
+    expect(await results([room.message(pat, 'fine')])).toEqual({ [room.events.at(-1)?.eventId ?? '']: {} });
+    await other.peer[Symbol.asyncDispose]();
+  });
 });
