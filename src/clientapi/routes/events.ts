@@ -4,10 +4,12 @@ import { JsonText, route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { clientEvent, clientView } from '../../roomserver/index.ts';
 import type { EventStream, ReadParts } from '../../syncapi/index.ts';
+import type { SyncData } from '../../userapi/index.ts';
 import { askerOf, token, wholeNumber } from './paging-query.ts';
 
 export interface EventsRouteParts extends ReadParts {
   readonly eventStream: EventStream;
+  readonly userData: ReadParts['userData'] & Pick<SyncData, 'polled'>;
 }
 
 /** ms */
@@ -22,7 +24,7 @@ const query = v.object({
 
 export const eventsRoutes = (parts: EventsRouteParts): Route[] => [streamRoute(parts), oneEventRoute(parts)];
 
-const streamRoute = ({ eventStream }: EventsRouteParts): Route =>
+const streamRoute = ({ eventStream, userData }: EventsRouteParts): Route =>
   route({
     method: 'GET',
     path: '/_matrix/client/v3/events',
@@ -35,7 +37,14 @@ const streamRoute = ({ eventStream }: EventsRouteParts): Route =>
       if (asked.requester.isGuest && roomId === undefined) throw matrixError.guestAccessForbidden();
       const timeout = Math.min(asked.query.timeout ?? timeouts.default, timeouts.max);
       const wanted = { from, limit, roomId, timeout, signal: asked.signal };
-      return new JsonText([await eventStream.read(askerOf(asked), wanted)]);
+      const { userId, deviceId } = asked.requester;
+      // Before /sync this was how a client showed that its user is there.
+      const endPoll = roomId === undefined ? userData.polled(userId, deviceId, 'online') : undefined;
+      try {
+        return new JsonText([await eventStream.read(askerOf(asked), wanted)]);
+      } finally {
+        endPoll?.();
+      }
     },
   });
 
