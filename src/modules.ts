@@ -125,7 +125,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     createRemoteUsers({ db, lists: users.remoteLists, federation, clock, log }),
   );
   metrics.add(remoteUsers.measures);
-  const edus = createEdus({ db, rooms, users, remoteUsers, clock, log });
+  const edus = createEdus({ db, rooms, users, remoteUsers, handshakes: remote.handshakes, clock, log });
   const media = lifecycle.use(
     'media',
     createMedia({

@@ -14,6 +14,7 @@ export {
   type BackfillWish,
   createRemoteRooms,
   type Hierarchy,
+  type Handshakes,
   type HierarchyRequest,
   type Outcome,
   readHierarchy,

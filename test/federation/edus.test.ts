@@ -227,6 +227,18 @@ describe('m.direct_to_device', () => {
   });
 });
 
+test('what comes while a room is being entered counts when it has been entered', async () => {
+  const eve = world.remote('eve');
+  const { modules, users } = world.server;
+  const end = modules.remote.handshakes.begin('!entered:example.org' as never);
+  await world.edu('m.presence', { push: [{ user_id: eve, presence: 'online', last_active_ago: 0 }] });
+  await world.member(other, eve, 'join');
+  expect(users.presence.get(eve)).toBeUndefined();
+  end();
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(users.presence.get(eve)?.presence).toBe('online');
+});
+
 test('unknown kinds of EDUs and broken ones leave the others of their transaction alone', async () => {
   await world.server.modules.edus.handle(world.peerName, [
     { type: 'org.example.nothing', content: {} },

@@ -3,7 +3,7 @@
  * effects as if a local user had done it, so that /sync shows it.
  */
 import type { ServerName } from '../../matrix/ids.ts';
-import type { RoomReader } from '../../roomserver/index.ts';
+import type { Handshakes, RoomReader } from '../../roomserver/index.ts';
 import { CommitError, isStorageFull, type Database } from '../../storage/index.ts';
 import type { RemoteUsers, UserApi } from '../../userapi/index.ts';
 import type { Clock } from '../../util/clock.ts';
@@ -35,6 +35,7 @@ export interface EduParts {
   readonly rooms: RoomReader;
   readonly users: Pick<UserApi, 'accounts' | 'presence' | 'receipts' | 'toDevice' | 'typing'>;
   readonly remoteUsers: Pick<RemoteUsers, 'fetcher' | 'lists'>;
+  readonly handshakes: Pick<Handshakes, 'size' | 'onEnd'>;
   readonly clock: Clock;
   readonly log: Logger;
 }
@@ -44,6 +45,8 @@ export type EduKind = (origin: ServerName, content: unknown) => Promise<unknown>
 
 /** "A transaction MUST NOT contain more than 100 EDUs"; some servers are not that exact. */
 const maxEdus = 200;
+/** EDUs that are kept to be looked at again when we have entered a room. */
+const maxHeld = 500;
 
 export function createEdus(parts: EduParts): EduHandler {
   const log = parts.log.child({ module: 'federation' });
@@ -68,12 +71,26 @@ export function createEdus(parts: EduParts): EduHandler {
       log.warn({ origin, type, err: error }, 'an EDU was dropped');
     }
   };
+  // A server that lets us into a room tells of its users at once, while we are still busy with its answer: what came
+  // meanwhile is looked at once more when we are in. None of these does harm when it is applied twice.
+  const held: (readonly [ServerName, Edu])[] = [];
+  parts.handshakes.onEnd(() => {
+    if (parts.handshakes.size > 0) return;
+    for (const [origin, edu] of held.splice(0)) {
+      apply(origin, edu).catch((error: unknown) => log.warn({ origin, type: edu.type, err: error }, 'an EDU was lost'));
+    }
+  });
+  const hold = (origin: ServerName, edu: Edu): void => {
+    if (parts.handshakes.size === 0 || edu.type === 'm.direct_to_device') return;
+    if (held.length < maxHeld && kinds.has(edu.type)) held.push([origin, edu]);
+  };
   return {
     handle: async (origin, edus) => {
       const begun: Promise<void>[] = [];
       for (const edu of edus.slice(0, maxEdus)) {
         const applied = apply(origin, edu);
         begun.push(applied);
+        hold(origin, edu);
         // Begun in order: what they write is committed in that order too. What lives in memory may pause in between.
         if (edu.type === 'm.presence') await applied;
       }

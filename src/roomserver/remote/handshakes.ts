@@ -25,6 +25,11 @@ export class Handshakes {
     };
   }
 
+  /** Rooms that are being entered now. */
+  get size(): number {
+    return this.#underWay.size;
+  }
+
   isUnderWay(roomId: string): boolean {
     return this.#underWay.has(roomId as RoomId);
   }
