@@ -10,10 +10,17 @@ import { fitsBytes } from '../../util/bytes.ts';
 import { flag } from '../storage/event-rows.ts';
 import { type Stores, authStateAt, currentAuthState } from '../stores.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
+import type { RoomVersionRules } from '../../matrix/room-versions.ts';
 import type { EventNid, Room, SnapshotNid } from '../types.ts';
 import { partialAuthState } from '../partial/auth-state.ts';
 import type { Resolver } from '../state/resolve.ts';
 import type { Phase } from './job.ts';
+
+/** A cited event as check 4 reads it. */
+export const citedEvent = (stores: Stores, snapshot: Snapshot, { rules }: Room, nid: EventNid): CitedEvent => ({
+  event: stores.events.forAuth(snapshot, nid, rules),
+  rejected: (stores.events.knownMeta(snapshot, nid).flags & flag.rejected) !== 0,
+});
 
 /** Check 4: the reason for which an event fails by its auth events, undefined when it passes. */
 export function failureByAuthEvents(
@@ -23,20 +30,27 @@ export function failureByAuthEvents(
   event: RoomEvent,
   auth: readonly EventNid[],
 ): string | undefined {
-  const { rules } = room;
+  const cited = auth.map((nid) => citedEvent(stores, snapshot, room, nid));
+  const create = stores.rooms.head(snapshot, room.nid).create_event;
+  const implied =
+    room.rules.roomIdIsCreateHash && create > 0 ? stores.events.forAuth(snapshot, create, room.rules) : undefined;
+  return failureByCited(event, cited, implied, room.rules);
+}
+
+/** The same for events at hand; `create`: from version 12 on, where the room id stands for it and no event cites it. */
+export function failureByCited(
+  event: RoomEvent,
+  cited: readonly CitedEvent[],
+  create: AuthEvent | undefined,
+  rules: RoomVersionRules,
+): string | undefined {
   // "state_key MUST NOT exceed 255 bytes", in versions too where other servers count code points and build on it.
   if (!fitsBytes(event.type, maxIdBytes) || !fitsBytes(event.stateKey ?? '', maxIdBytes))
     return 'its type or state key exceeds 255 bytes';
-  const cited: CitedEvent[] = auth.map((nid) => ({
-    event: stores.events.forAuth(snapshot, nid, rules),
-    rejected: (stores.events.knownMeta(snapshot, nid).flags & flag.rejected) !== 0,
-  }));
   const citation = checkAuthEvents(event, cited, rules);
   if (!citation.allowed) return citation.reason;
   const events: AuthEvent[] = cited.map((entry) => entry.event);
-  // From version 12 on the room id stands for the create event, which no event cites.
-  const create = stores.rooms.head(snapshot, room.nid).create_event;
-  if (rules.roomIdIsCreateHash && create > 0) events.push(stores.events.forAuth(snapshot, create, rules));
+  if (create !== undefined) events.push(create);
   const verdict = authorise(event, authStateOf(events), rules);
   return verdict.allowed ? undefined : verdict.reason;
 }

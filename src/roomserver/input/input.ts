@@ -15,9 +15,11 @@ import type { Room, SnapshotNid } from '../types.ts';
 import { findEdges } from './edges.ts';
 import { type Job, type PipelineTools, newJob, positionOf } from './job.ts';
 import { endKnown } from './known.ts';
+import { CitedOnce, runOutlier } from './outlier.ts';
 import { runReceived } from './pipeline.ts';
 import { placeBackfilled } from './places.ts';
-import { findStateBefore, storeToldState } from './state-before.ts';
+import { findStateBefore } from './state-before.ts';
+import { readAhead, type ReadState, readToldState, storeReadState } from './told.ts';
 
 /** Time after which a transaction of a batch takes no further event, in ms. */
 const unitBudgetMs = 8;
@@ -30,6 +32,8 @@ interface Batch {
   readonly options: InputOptions;
   readonly slots: ReadonlyMap<EventId, Position> | undefined;
   readonly toldAfter: ReadonlyMap<EventId, SnapshotNid>;
+  /** The big ones of `stateBefore`. */
+  readonly readStates: ReadonlyMap<EventId, ReadState>;
 }
 
 export function roomInput(db: Database, tools: PipelineTools): RoomInput {
@@ -38,7 +42,8 @@ export function roomInput(db: Database, tools: PipelineTools): RoomInput {
       const apart = options.apart === true;
       const slots = kind === 'backfilled' ? slotsOf(db, tools, roomId, events, apart) : undefined;
       const toldAfter = await storeTold(db, tools, roomId, options);
-      const batch: Batch = { roomId, events, kind, options, slots, toldAfter };
+      const readStates = await readStatesBefore(db, tools, roomId, options);
+      const batch: Batch = { roomId, events, kind, options, slots, toldAfter, readStates };
       const verdicts: Verdict[] = [];
       // After a deferral one event is taken at a time, until the one that was deferred is through.
       let alone = 0;
@@ -63,18 +68,38 @@ const unknownRoom: Verdict = { kind: 'dropped', reason: 'the room is not known' 
 /** States that others told, stored ahead: a resolution that is prepared between two transactions finds them there. */
 async function storeTold(
   db: Database,
-  { stores }: PipelineTools,
+  tools: PipelineTools,
   roomId: RoomId,
   { stateAfterMissing }: InputOptions,
 ): Promise<Map<EventId, SnapshotNid>> {
   const told = new Map<EventId, SnapshotNid>();
-  const room = db.read((snapshot) => stores.rooms.byId(snapshot, roomId));
-  if (stateAfterMissing === undefined || room === undefined) return told;
+  if (stateAfterMissing === undefined) return told;
+  const room = db.read((snapshot) => tools.stores.rooms.byId(snapshot, roomId));
+  if (room === undefined) return told;
   for (const [eventId, state] of stateAfterMissing) {
-    const stored = await db.write((tx) => storeToldState(tx, stores, room, state));
+    const read = await readToldState(db, tools, room, state);
+    if (typeof read === 'string') continue;
+    const stored = await db.write((tx) => storeReadState(tx, tools, room, read));
     if (typeof stored === 'number') told.set(eventId, stored);
   }
   return told;
+}
+
+async function readStatesBefore(
+  db: Database,
+  tools: PipelineTools,
+  roomId: RoomId,
+  { stateBefore }: InputOptions,
+): Promise<Map<EventId, ReadState>> {
+  const found = new Map<EventId, ReadState>();
+  if (stateBefore === undefined) return found;
+  const room = db.read((snapshot) => tools.stores.rooms.byId(snapshot, roomId));
+  if (room === undefined) return found;
+  for (const [eventId, told] of stateBefore) {
+    const read = await readAhead(db, tools, room, told);
+    if (read !== undefined) found.set(eventId, read);
+  }
+  return found;
 }
 
 function slotsOf(
@@ -96,12 +121,13 @@ function slotsOf(
 function receiveSome(tools: PipelineTools, tx: Tx, batch: Batch, from: number, limit: number): Verdict[] {
   const started = performance.now();
   const verdicts: Verdict[] = [];
+  const cited = new CitedOnce();
   do {
     const index = from + verdicts.length;
     const event = batch.events[index];
     if (event === undefined) break;
     try {
-      verdicts.push(receive(tools, tx, batch, event));
+      verdicts.push(receive(tools, tx, batch, event, cited));
     } catch (error) {
       if (error instanceof ResolutionTooLarge) error.index = index;
       throw error;
@@ -110,7 +136,7 @@ function receiveSome(tools: PipelineTools, tx: Tx, batch: Batch, from: number, l
   return verdicts;
 }
 
-function receive(tools: PipelineTools, tx: Tx, batch: Batch, event: RoomEvent): Verdict {
+function receive(tools: PipelineTools, tx: Tx, batch: Batch, event: RoomEvent, cited: CitedOnce): Verdict {
   const { rooms } = tools.stores;
   if (event.roomId !== batch.roomId) return { kind: 'dropped', reason: 'the event belongs to another room' };
   const known = rooms.byId(tx, batch.roomId);
@@ -126,7 +152,7 @@ function receive(tools: PipelineTools, tx: Tx, batch: Batch, event: RoomEvent): 
   const job = jobOf(batch, room, event, isInRoom(tools, tx, room));
   const { partial } = tools.stores;
   if (job.partial && isWhole(tools, tx, room)) return { kind: 'dropped', reason: 'the state of the room is whole' };
-  const verdict = runReceived(tx, job, tools);
+  const verdict = job.kind === 'outlier' ? runOutlier(tx, job, tools, cited) : runReceived(tx, job, tools);
   const partialJoin = batch.options.partialJoin;
   if (job.partial && partialJoin !== undefined && verdict.kind === 'accepted') {
     const position = positionOf(tx, job);
@@ -144,13 +170,19 @@ const isInRoom = ({ stores }: PipelineTools, tx: Tx, room: Room): boolean =>
 const isWhole = (tools: PipelineTools, tx: Tx, room: Room): boolean =>
   tools.stores.partial.get(tx, room.nid) === undefined && isInRoom(tools, tx, room);
 
-const jobOf = ({ kind, options, slots, toldAfter }: Batch, room: Room, event: RoomEvent, isInRoom: boolean): Job =>
+const jobOf = (
+  { kind, options, slots, toldAfter, readStates }: Batch,
+  room: Room,
+  event: RoomEvent,
+  isInRoom: boolean,
+): Job =>
   newJob({
     event,
     room,
     kind,
     mayDefer: true,
     toldState: options.stateBefore?.get(event.eventId),
+    readState: readStates.get(event.eventId),
     toldAfter,
     notRecommended: options.notRecommended?.get(event.eventId),
     // "In the room" is decided in the commit (INVARIANTS 13).

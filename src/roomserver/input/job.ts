@@ -12,6 +12,7 @@ import type { Resolver } from '../state/resolve.ts';
 import type { EventMeta } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid, Room, RoomNid, SnapshotNid } from '../types.ts';
+import type { ReadState } from './told.ts';
 
 /** What the phases work with. */
 export interface PipelineTools {
@@ -51,6 +52,8 @@ export interface Job {
   readonly mayDefer: boolean;
   /** The state before the event as another server told it, as event ids; all of them are stored. */
   readonly toldState: readonly EventId[] | undefined;
+  /** The same where it was read ahead. */
+  readonly readState: ReadState | undefined;
   /** The state after missing prev events as another server told it. */
   readonly toldAfter: ReadonlyMap<EventId, SnapshotNid>;
   /** Why a policy server does not recommend the event; undefined: it does, or there is none. */
@@ -100,6 +103,7 @@ export const newJob = (
         Job,
         | 'mayDefer'
         | 'toldState'
+        | 'readState'
         | 'toldAfter'
         | 'notRecommended'
         | 'replacesRoom'
@@ -112,6 +116,7 @@ export const newJob = (
 ): Job => ({
   mayDefer: false,
   toldState: undefined,
+  readState: undefined,
   toldAfter: noneTold,
   notRecommended: undefined,
   replacesRoom: false,

@@ -10,6 +10,7 @@ import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
 import type { Measure } from '../../util/metrics.ts';
 import type { PipelineTools } from '../input/job.ts';
+import { type ReadState, readToldState } from '../input/told.ts';
 import { ResolutionTooLarge } from '../state/resolve.ts';
 import type { PartialRoom } from '../storage/partial.ts';
 import type { Room, RoomNid } from '../types.ts';
@@ -208,12 +209,19 @@ export class PartialRooms implements AsyncDisposable {
     const { db, tools } = this.#parts;
     const step = db.read((snapshot) => nextStep(tools, snapshot, room, row));
     if (step.kind === 'end') return this.#write(room, signal, (tx) => endResync(tools, tx, room, row));
-    const told = new Map<EventId, readonly EventId[]>();
-    for (const prev of step.ask) told.set(prev, await this.#ask(room, row, prev, signal));
+    const told = new Map<EventId, ReadState>();
+    for (const prev of step.ask) told.set(prev, await this.#read(room, await this.#ask(room, row, prev, signal)));
     return this.#write(room, signal, (tx) => {
       judgeWhole(tools, tx, room, step.event, told);
       return false;
     });
+  }
+
+  async #read(room: Room, ids: readonly EventId[]): Promise<ReadState> {
+    const { db, tools } = this.#parts;
+    const read = await readToldState(db, tools, room, ids);
+    if (typeof read === 'string') throw new Error(read);
+    return read;
   }
 
   /** Runs a unit; what it has to resolve is prepared outside of it, as often as it takes. */

@@ -11,7 +11,7 @@ import { failureByAuthEvents, failureByState } from '../input/checks.ts';
 import { prevNids, updateExtremities } from '../input/extremities.ts';
 import type { PipelineTools } from '../input/job.ts';
 import { rejudge } from '../input/rejudge.ts';
-import { storeToldState } from '../input/state-before.ts';
+import { type ReadState, storeReadState } from '../input/told.ts';
 import { moveCurrentState } from '../state/current.ts';
 import { flag } from '../storage/event-rows.ts';
 import type { PartialRoom, WholeResult } from '../storage/partial.ts';
@@ -75,7 +75,7 @@ export function judgeWhole(
   tx: Tx,
   room: Room,
   nid: EventNid,
-  told: ReadonlyMap<EventId, readonly EventId[]>,
+  told: ReadonlyMap<EventId, ReadState>,
 ): void {
   const { stores, resolver } = tools;
   const meta = stores.events.meta(tx, nid);
@@ -98,11 +98,13 @@ function stateBeforeWhole(
   tx: Tx,
   room: Room,
   nid: EventNid,
-  told: ReadonlyMap<EventId, readonly EventId[]>,
+  told: ReadonlyMap<EventId, ReadState>,
 ): SnapshotNid {
   const states = [...fullStatesBehind(tools, tx, room, nid)].map(([prev, known]) => {
     if (known !== 0) return known;
-    const state = storeToldState(tx, tools.stores, room, told.get(prev) ?? []);
+    const read = told.get(prev);
+    const state =
+      read === undefined ? `nobody was asked for the state after ${prev}` : storeReadState(tx, tools, room, read);
     if (typeof state === 'string') throw new Error(state);
     return state;
   });

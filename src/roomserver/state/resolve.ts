@@ -62,6 +62,8 @@ export class Resolver {
     sizeCalculation: ({ changes }) => changes.length + 1,
   });
 
+  #verdictChanges = 0;
+
   constructor(stores: Stores, inlineLimit = defaultInlineLimit) {
     this.#stores = stores;
     this.#inlineLimit = inlineLimit;
@@ -124,6 +126,12 @@ export class Resolver {
   /** Forgets results: a verdict that they rest on has changed. */
   clear(): void {
     this.#memo.clear();
+    this.#verdictChanges += 1;
+  }
+
+  /** Grows whenever verdicts on stored events may have changed: what was decided on them before is to be decided again. */
+  get verdictChanges(): number {
+    return this.#verdictChanges;
   }
 
   #resolution(snapshot: Snapshot, room: Room, sets: readonly SnapshotNid[], mayDefer: boolean): Resolution {

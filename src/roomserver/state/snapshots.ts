@@ -150,6 +150,11 @@ export class StateStore {
     return entries.length === 0 ? parent : this.#store(tx, parent, blockOf(entries), true);
   }
 
+  /** The same for entries that are a block already. */
+  overlayBlock(tx: Tx, parent: SnapshotNid, entries: Block): SnapshotNid {
+    return entries.types.length === 0 ? parent : this.#store(tx, parent, entries, true);
+  }
+
   /** Notes every snapshot and block that is named anew from now on, until `end`: a collection spares them. */
   noteUses(): { readonly snapshots: ReadonlySet<number>; readonly blocks: ReadonlySet<number>; end(): void } {
     const uses = { snapshots: new Set<number>(), blocks: new Set<number>() };

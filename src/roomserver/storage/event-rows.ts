@@ -58,6 +58,8 @@ export interface MetaRow {
   readonly slot: number | null;
   readonly live: number | null;
 }
+/** `state_key` 0: not a state event. */
+export type EntryRow = Pick<MetaRow, 'nid' | 'room' | 'type' | 'state_key' | 'flags'>;
 export interface StoredRow extends MetaRow {
   readonly client: string;
 }
@@ -88,6 +90,9 @@ const metaColumns = `e.nid, e.event_id, e.room, e.type, e.state_key, e.sender, e
   e.snapshot, e.state_after, e.redacted_by, e.slot, e.live`;
 const storedColumns = `${metaColumns}, j.client`;
 export const selectNid = sql<[id: StoredId], { nid: number }>('SELECT nid FROM room_events WHERE event_id = ?');
+export const selectEntry = sql<[id: StoredId], EntryRow>(
+  'SELECT nid, room, type, state_key, flags FROM room_events WHERE event_id = ?',
+);
 export const selectMeta = sql<[nid: number], MetaRow>(`SELECT ${metaColumns} FROM room_events e WHERE nid = ?`);
 export const selectAuth = sql<[nid: number], { auth: Uint8Array }>('SELECT auth FROM room_events WHERE nid = ?');
 export const selectStored = sql<[nid: number], StoredRow>(

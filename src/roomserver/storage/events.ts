@@ -12,7 +12,7 @@ import { packList, unpackList } from '../../util/varint.ts';
 import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
 import { originalOf } from './annotations.ts';
 import * as rows from './event-rows.ts';
-import type { EventMeta, NewEvent, StoredRow, StoredTexts } from './event-rows.ts';
+import type { EntryRow, EventMeta, NewEvent, StoredRow, StoredTexts } from './event-rows.ts';
 import { type Counter, type Names, eventIdFrom, storedId } from './nids.ts';
 
 export class EventStore {
@@ -51,6 +51,11 @@ export class EventStore {
     const meta = this.meta(snapshot, nid);
     if (meta === undefined) throw new Error(`event ${nid} is missing`);
     return meta;
+  }
+
+  /** What a state says of an event; undefined: it is not stored. */
+  entryOf(snapshot: Snapshot, eventId: string): EntryRow | undefined {
+    return snapshot.get(rows.selectEntry, storedId(eventId));
   }
 
   /** Of a member event; undefined: it is none, or has no proper one. */
@@ -185,6 +190,7 @@ export class EventStore {
     const texts = this.textsOf(event, rules, prev);
     if (auth.some((cited) => cited <= 0 || cited >= nid))
       throw new Error('an auth event is not stored before its event');
+    const key = event.stateKey === undefined ? (0 as StateKeyNid) : this.#keys.intern(tx, event.stateKey);
     const isMember = event.type === 'm.room.member' && event.stateKey !== undefined;
     const readInFull =
       isMember &&
@@ -195,8 +201,8 @@ export class EventStore {
       storedId(event.eventId),
       added.room,
       this.#types.intern(tx, event.type),
-      event.stateKey === undefined ? 0 : this.#keys.intern(tx, event.stateKey),
-      this.#keys.intern(tx, event.sender),
+      key,
+      event.sender === event.stateKey ? key : this.#keys.intern(tx, event.sender),
       event.originServerTs,
       event.depth,
       added.flags | (readInFull ? rows.flag.readInFull : 0),
