@@ -8,6 +8,9 @@ import { types } from '../storage/nids.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid, RoomNid, SnapshotNid, StateKeyNid } from '../types.ts';
 
+/** From so many changes on they are made by statements over all of them. */
+const manyChanges = 200;
+
 /** Makes `next` the room's current state as of `position`; returns the membership transitions of local users. */
 export function moveCurrentState(
   stores: Stores,
@@ -16,17 +19,22 @@ export function moveCurrentState(
   next: SnapshotNid,
   position: Position,
 ): Transition[] {
-  const current = stores.rooms.head(tx, room).snapshot;
-  const members: MemberChange[] = [];
-  for (const change of stores.states.difference(tx, current, next)) {
-    stores.rooms.setStateEvent(tx, room, change.type, change.key, change.to);
-    if (change.type !== types.member) continue;
-    const event = change.to as EventNid;
-    const membership = event === 0 ? 0 : stores.events.knownMeta(tx, event).membership;
-    members.push({ user: change.key as StateKeyNid, membership, event });
+  const { rooms, members, events, states } = stores;
+  const changes = states.difference(tx, rooms.head(tx, room).snapshot, next);
+  const memberChanges = changes
+    .filter(({ type }) => type === types.member)
+    .map(({ key, to }) => ({ user: key as StateKeyNid, event: to as EventNid }));
+  rooms.setSnapshot(tx, room, next, position);
+  if (changes.length >= manyChanges) {
+    rooms.setState(tx, room, changes);
+    return members.applyMany(tx, room, memberChanges, position, isTold(stores, tx));
   }
-  stores.rooms.setSnapshot(tx, room, next, position);
-  return stores.members.apply(tx, room, members, position, isTold(stores, tx));
+  for (const { type, key, to } of changes) rooms.setStateEvent(tx, room, type, key, to);
+  const withMembership = memberChanges.map((change): MemberChange => ({
+    ...change,
+    membership: change.event === 0 ? 0 : events.knownMeta(tx, change.event).membership,
+  }));
+  return members.apply(tx, room, withMembership, position, isTold(stores, tx));
 }
 
 /** Whether an event of the room is the one that reached us out of band before: its user knows it already. */

@@ -7,6 +7,7 @@ import { asPosition, sql, type Position, type Snapshot, type Tx } from '../../st
 import type { EventNid, LocalMembership, Membership, RoomNid, StateKeyNid } from '../types.ts';
 import { membershipCode, membershipOfCode } from './event-rows.ts';
 import { HostStore } from './hosts.ts';
+import { countByServer, countJoinedAndInvited, localMembers, setMembers } from './many-members.ts';
 import type { Names } from './nids.ts';
 import type { RoomStore } from './rooms.ts';
 
@@ -170,6 +171,41 @@ export class MemberStore {
     for (const [server, joins] of servers) this.#countServer(tx, room, server, joins, position);
     this.#rooms.addCounts(tx, room, joined, invited);
     return transitions;
+  }
+
+  /**
+   * The same for very many changes, `membership` left out: the events say it. Sorted by user; event 0: the entry is gone.
+   */
+  applyMany(
+    tx: Tx,
+    room: RoomNid,
+    changes: readonly Omit<MemberChange, 'membership'>[],
+    position: Position,
+    isTold: (outOfBand: EventNid, event: EventNid) => boolean,
+  ): Transition[] {
+    const events = changes.flatMap(({ event }) => (event === 0 ? [] : event));
+    const improper = new Set(setMembers(tx, room, this.#serverName, events));
+    const removed = changes.filter(({ user, event }) => event === 0 || improper.has(user));
+    for (const { user } of removed) tx.run(deleteMember, user, room);
+    const known = new Map(tx.all(selectServers, room).map(({ server, joined }) => [server as StateKeyNid, joined]));
+    for (const [server, joined] of countByServer(tx, room)) {
+      const nid = this.#keys.intern(tx, server);
+      this.#countServer(tx, room, nid, joined - (known.get(nid) ?? 0), position);
+      known.delete(nid);
+    }
+    for (const [server, joined] of known) this.#countServer(tx, room, server, -joined, position);
+    const [before, now] = [this.#rooms.head(tx, room), countJoinedAndInvited(tx, room)];
+    this.#rooms.addCounts(tx, room, now.joined - before.joined, now.invited - before.invited);
+    const isChanged = new Set(events);
+    const local = [
+      ...localMembers(tx, room).filter(({ event }) => isChanged.has(event)),
+      ...removed.map((change) => ({ ...change, membership: 0 })),
+    ];
+    return local.flatMap((change) => {
+      const user = this.#user(tx, change.user);
+      const membership = this.isLocal(user) ? this.#transit(tx, room, change, position, isTold) : undefined;
+      return membership === undefined ? [] : [{ user, membership }];
+    });
   }
 
   /** Of all changes at once: a server whose one member leaves while another joins was never away. */

@@ -95,6 +95,12 @@ const upsertState = sql<[room: number, type: number, key: number, event: number]
   `INSERT INTO room_state (room, type, state_key, event) VALUES (?, ?, ?, ?)
    ON CONFLICT DO UPDATE SET event = excluded.event`,
 );
+/** The events themselves say their pairs. */
+const insertStates = sql<[room: number, events: string]>(
+  `INSERT INTO room_state (room, type, state_key, event)
+   SELECT ?, e.type, e.state_key, e.nid FROM json_each(?) j CROSS JOIN room_events e ON e.nid = j.value
+   WHERE true ON CONFLICT DO UPDATE SET event = excluded.event`,
+);
 const deleteState = sql<[room: number, type: number, key: number]>(
   'DELETE FROM room_state WHERE room = ? AND type = ? AND state_key = ?',
 );
@@ -261,6 +267,16 @@ export class RoomStore {
   setStateEvent(tx: Tx, room: RoomNid, type: number, key: number, event: number): void {
     if (event === 0) tx.run(deleteState, room, type, key);
     else tx.run(upsertState, room, type, key, event);
+  }
+
+  /** The same for very many entries, whose events are stored. */
+  setState(
+    tx: Tx,
+    room: RoomNid,
+    changes: readonly { readonly type: number; readonly key: number; readonly to: number }[],
+  ): void {
+    for (const { type, key, to } of changes) if (to === 0) tx.run(deleteState, room, type, key);
+    tx.run(insertStates, room, JSON.stringify(changes.flatMap(({ to }) => (to === 0 ? [] : to))));
   }
 
   /** The event of a pair in the current state, 0: none. */
