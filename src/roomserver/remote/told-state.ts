@@ -4,13 +4,19 @@
  */
 import type { EventId, ServerName } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
+import { Slice } from '../../util/slice.ts';
 import type { Room } from '../types.ts';
 import type { AuthEvents } from './auth-events.ts';
+import { EventBundle } from './bundle.ts';
 import { type FetchParts, isStored, Shared, within } from './parts.ts';
 import type { SingleEvents } from './single-events.ts';
 
 /** Missing events up to which they are always asked for one by one. */
 const mostSingles = 100;
+/** An event asked for alone takes about as long as this many that come with others. */
+const singleCosts = 20;
+/** Events that are looked up in one go. */
+const perLook = 500;
 /** State and auth events of one answer. */
 const mostIds = 300_000;
 const errandMs = 5 * 60_000;
@@ -54,7 +60,7 @@ export class ToldStates {
     const told = await this.#ask(room, eventId, server, [server], bounded);
     if (told === undefined) throw new Error('it does not tell the state');
     if (!told.whole) throw new Error('it does not give all events of the state');
-    if (this.#missing([eventId]).length > 0)
+    if ((await this.#missing([eventId])).size > 0)
       throw new Error('it does not give the event at which the state is asked for');
     return told.state;
   }
@@ -80,30 +86,35 @@ export class ToldStates {
     // "The fully resolved state for the room prior to considering any state changes induced by the requested event": a
     // state without a create event is none.
     if (all.size > mostIds || !this.#holdsCreate(room, stateIds)) return undefined;
-    const missing = this.#missing(all);
+    const missing = await this.#missing(all);
     const order = [server, ...servers.filter((other) => other !== server)];
     const events =
-      missing.length > mostSingles && missing.length * 2 > all.size
-        ? await this.#whole(room, eventId, server, signal)
-        : await this.#singles.fetch(room, missing, order, signal);
+      missing.size > mostSingles && missing.size * singleCosts > all.size
+        ? await this.#whole(room, eventId, server, missing, signal)
+        : await this.#singles.fetch(room, [...missing], order, signal);
     if (events.length > 0) await this.#auth.storeOutliers(room, events, order, signal);
-    const state = this.#stored(stateIds);
-    return { state: this.#withOwn(room, eventId, state), whole: state.length === stateIds.length };
+    const lacking = await this.#missing(missing);
+    const state = stateIds.filter((id) => !lacking.has(id));
+    // The event's own entry stands last and wins, unless it is none or rejected.
+    return { state: lacking.has(eventId) ? state : [...state, eventId], whole: state.length === stateIds.length };
   }
 
-  /** The state and its auth chain in one answer, and the event itself. */
-  async #whole(room: Room, eventId: EventId, server: ServerName, signal: AbortSignal): Promise<RoomEvent[]> {
+  /** The state and its auth chain in one answer, stored; resolves with what could not be yet, and the event itself. */
+  async #whole(
+    room: Room,
+    eventId: EventId,
+    server: ServerName,
+    missing: ReadonlySet<EventId>,
+    signal: AbortSignal,
+  ): Promise<RoomEvent[]> {
     const answer = await this.#parts.api.state(server, room.roomId, eventId, { signal });
-    const texts = answer.ok ? [...answer.value.authChain, ...answer.value.state].slice(0, mostIds) : [];
-    const isKnown = (id: EventId): boolean => this.#missing([id]).length === 0;
-    const wish = { roomId: room.roomId, anyReferenceCount: true, isKnown };
-    const { events } = await this.#parts.pdus.check(texts, room.rules, wish);
-    return [...events, ...(await this.#singles.fetch(room, this.#missing([eventId]), [server], signal))];
-  }
-
-  /** The state after: the event's own entry stands last and wins, unless it is none or rejected. */
-  #withOwn(room: Room, eventId: EventId, state: readonly EventId[]): readonly EventId[] {
-    return this.#missing([eventId]).length === 0 ? [...state, eventId] : state;
+    const bundle = new EventBundle(this.#parts, room, (id) => missing.has(id));
+    if (answer.ok) {
+      await bundle.add(answer.value.authChain.slice(0, mostIds));
+      await bundle.add(answer.value.state.slice(0, mostIds));
+    }
+    const left = await bundle.end();
+    return [...left, ...(await this.#singles.fetch(room, [...(await this.#missing([eventId]))], [server], signal))];
   }
 
   #holdsCreate(room: Room, ids: readonly EventId[]): boolean {
@@ -115,13 +126,18 @@ export class ToldStates {
     });
   }
 
-  #missing(ids: Iterable<EventId>): EventId[] {
+  async #missing(ids: Iterable<EventId>): Promise<Set<EventId>> {
     const { db, rooms } = this.#parts;
-    return db.read((snapshot) => [...ids].filter((id) => !isStored(rooms.stores, snapshot, id)));
-  }
-
-  #stored(ids: readonly EventId[]): EventId[] {
-    const { db, rooms } = this.#parts;
-    return db.read((snapshot) => ids.filter((id) => isStored(rooms.stores, snapshot, id)));
+    const missing = new Set<EventId>();
+    const waiting = [...ids];
+    const slice = new Slice();
+    for (let from = 0; from < waiting.length; from += perLook) {
+      const part = waiting.slice(from, from + perLook);
+      db.read((snapshot) => {
+        for (const id of part) if (!isStored(rooms.stores, snapshot, id)) missing.add(id);
+      });
+      await slice.tick();
+    }
+    return missing;
   }
 }
