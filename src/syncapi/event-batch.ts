@@ -24,6 +24,7 @@ export interface BatchParts extends ReadParts {
     | 'typingRooms'
     | 'presence'
     | 'presenceChanges'
+    | 'polled'
   >;
 }
 

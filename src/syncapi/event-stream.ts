@@ -34,8 +34,22 @@ export class EventStream {
     parts.bus.addListener((batch) => this.#wake(batch));
   }
 
-  /** JSON text of the response. @throws M_FORBIDDEN (a room that is not open to the user), M_INVALID_PARAM */
+  /**
+   * JSON text of the response. Who reads all of his rooms is there, as by /sync.
+   *
+   * @throws M_FORBIDDEN (a room that is not open to the user), M_INVALID_PARAM
+   */
   async read(asker: Asker, request: EventStreamRequest): Promise<string> {
+    if (request.roomId !== undefined) return this.#read(asker, request);
+    const endPoll = this.#parts.userData.polled(asker.userId, asker.deviceId, 'online');
+    try {
+      return await this.#read(asker, request);
+    } finally {
+      endPoll();
+    }
+  }
+
+  async #read(asker: Asker, request: EventStreamRequest): Promise<string> {
     const { db, clock } = this.#parts;
     let from = request.from === undefined || request.from === '' ? undefined : parseSyncToken(request.from);
     const start = from ?? db.head;

@@ -245,6 +245,13 @@ describe('room previews', () => {
     expect(codeOf(await get(guest, `${v3}/events`, { room_id: roomId }))).toEqual([403, 'M_FORBIDDEN']);
   });
 
+  test('/events over all rooms makes who reads it present', async () => {
+    const carol = await actor('carol');
+    await get(carol, `${v3}/events`, { timeout: 0 });
+    const { json } = await get(carol, `${v3}/presence/${encodeURIComponent(carol.userId)}/status`);
+    expect(json.presence).toBe('online');
+  });
+
   test('/events goes on where it was cut, and answers empty when its time is over', async () => {
     const roomId = await openRoom();
     const { json: start } = await get(bob, `${v3}/events`, { timeout: 0 });
