@@ -20,7 +20,11 @@ const split = (version: string, neurite: Side, synapse: Side): Scenario => ({
       await synapse.person('bob'),
       await synapse.person('carol'),
     ];
-    const room = await alice.createRoom({ preset: 'public_chat', room_version: version });
+    const room = await alice.createRoom({
+      preset: 'public_chat',
+      room_version: version,
+      power_level_content_override: { events: { 'm.room.power_levels': 80 } },
+    });
     for (const person of [dora, bob, carol]) await person.mustJoin(room, alice.server);
     await powers(alice, room, { [bob.id]: 90, [dora.id]: 50, [carol.id]: 50 });
     await sameState(room, alice, bob);

@@ -99,13 +99,13 @@ const directories = (both: Both): readonly Scenario[] => [
     });
     const alias = `#${local}:${alice.server}`;
     assert.equal((await bob.get(`directory/room/${enc(alias)}`))['room_id'], room);
-    const listed = (await bob.post(`publicRooms?server=${enc(alice.server)}`, {
-      filter: { generic_search_term: `Room of ${local}` },
-    })) as { chunk: { room_id: string }[] };
-    assert.deepEqual(
-      listed.chunk.map(({ room_id }) => room_id),
-      [room],
-    );
+    // Synapse writes its directory a moment later.
+    await until('the room in the directory', async () => {
+      const listed = (await bob.post(`publicRooms?server=${enc(alice.server)}`, {
+        filter: { generic_search_term: `Room of ${local}` },
+      })) as { chunk: { room_id: string }[] };
+      return String(listed.chunk.map(({ room_id }) => room_id)) === room;
+    });
     await bob.mustJoin(alias, alice.server);
     await alice.untilMembership(room, bob.id, 'join');
   }),

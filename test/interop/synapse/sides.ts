@@ -151,6 +151,8 @@ const synapseConfig = ({ folder, link, clientPort, files }: Place): object => ({
   pid_file: join(folder, 'pid'),
   log_config: join(folder, 'log.yaml'),
   report_stats: false,
+  // Else a first /sync is answered from memory for two minutes.
+  caches: { sync_response_cache_duration: '0s' },
   macaroon_secret_key: 'for tests',
   form_secret: 'for tests',
   enable_registration: true,
@@ -159,6 +161,7 @@ const synapseConfig = ({ folder, link, clientPort, files }: Place): object => ({
   presence: { enabled: true },
   allow_public_rooms_over_federation: true,
   allow_public_rooms_without_auth: true,
+  room_list_publication_rules: [{ action: 'allow' }],
   rc_message: plenty,
   rc_registration: plenty,
   rc_login: { address: plenty, account: plenty, failed_attempts: plenty },
