@@ -16,5 +16,5 @@ CREATE TABLE userapi_directory (
 -- Rooms whose members are still to be taken in, after a join or another change of many members at once.
 CREATE TABLE userapi_directory_rooms (
   room INTEGER PRIMARY KEY,              -- room NID
-  after TEXT NOT NULL                    -- members up to this user id are taken in
+  after TEXT NOT NULL                    -- members up to this place in their order are taken in
 ) STRICT;

@@ -214,6 +214,16 @@ export interface RoomReader {
   ): { user: UserId; membership: Membership; event: EventNid }[];
   /** The first members of some memberships, in the order of their member events (C-S API: heroes of a room). */
   firstMembers(snapshot: Snapshot, room: RoomNid, memberships: readonly Membership[], limit: number): UserId[];
+  /**
+   * Some joined members behind those that came before, whose `last` is `after` ('': none did); `last` undefined: nobody is
+   * left.
+   */
+  joinedAfter(
+    snapshot: Snapshot,
+    room: RoomNid,
+    after: string,
+    limit: number,
+  ): { readonly users: UserId[]; readonly last: string | undefined };
   joinedLocalUsers(snapshot: Snapshot, room: RoomNid): UserId[];
   joinedCount(snapshot: Snapshot, room: RoomNid): number;
   invitedCount(snapshot: Snapshot, room: RoomNid): number;

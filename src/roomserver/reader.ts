@@ -199,6 +199,7 @@ function memberReader(
   | 'membership'
   | 'members'
   | 'firstMembers'
+  | 'joinedAfter'
   | 'joinedLocalUsers'
   | 'joinedCount'
   | 'invitedCount'
@@ -224,6 +225,7 @@ function memberReader(
     membership: (snapshot, room, user) => members.member(snapshot, room, user),
     members: (snapshot, room, membership) => members.members(snapshot, room, membership),
     firstMembers: (snapshot, room, memberships, limit) => members.firstMembers(snapshot, room, memberships, limit),
+    joinedAfter: (snapshot, room, after, limit) => members.joinedAfter(snapshot, room, after, limit),
     joinedLocalUsers: (snapshot, room) => members.joinedLocalUsers(snapshot, room),
     joinedCount: (snapshot, room) => rooms.head(snapshot, room).joined,
     invitedCount: (snapshot, room) => rooms.head(snapshot, room).invited,

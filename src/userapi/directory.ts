@@ -140,13 +140,7 @@ export class UserDirectory implements Consumer {
     const next = tx.get(selectRoom);
     if (next === undefined) return false;
     const { room, after } = next;
-    const users = this.#parts.rooms
-      .members(tx, room, 'join')
-      .map(({ user }) => user)
-      .filter((user) => user > after)
-      .sort()
-      .slice(0, membersAtOnce);
-    const last = users.at(-1);
+    const { users, last } = this.#parts.rooms.joinedAfter(tx, room, after, membersAtOnce);
     for (const user of users) this.#index(tx, user);
     if (last === undefined) tx.run(deleteRoom, room);
     else tx.run(updateRoom, last, room);

@@ -729,7 +729,7 @@ CREATE TABLE userapi_directory (
 
 CREATE TABLE userapi_directory_rooms (
   room INTEGER PRIMARY KEY,              -- room NID
-  after TEXT NOT NULL                    -- members up to this user id are taken in
+  after TEXT NOT NULL                    -- members up to this place in their order are taken in
 ) STRICT;
 
 CREATE VIRTUAL TABLE userapi_directory_text USING fts5(

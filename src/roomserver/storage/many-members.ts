@@ -22,7 +22,7 @@ const selectWithoutMembership = sql<[events: string], { user: number }>(
 );
 const selectLocal = sql<[room: number], { user: number; membership: number; event: number }>(
   `SELECT user, membership, event FROM room_members
-   WHERE room = ? AND membership BETWEEN 1 AND 5 AND local = 1 ORDER BY user`,
+   WHERE room = ? AND membership IN (1, 2, 3, 4, 5) AND local = 1`,
 );
 const selectServers = sql<[room: number, join: number], { server: string; joined: number }>(
   `SELECT ${serverOfKey} AS server, count(*) AS joined FROM room_members m CROSS JOIN room_keys k ON k.nid = m.user

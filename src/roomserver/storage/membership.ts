@@ -62,6 +62,13 @@ const selectFirst = sql<
   [room: number, membership: number, local: number, limit: number],
   { user: number; event: number }
 >(`SELECT user, event FROM room_members WHERE room = ? AND membership = ? AND local = ? ORDER BY event LIMIT ?`);
+const selectAfter = sql<
+  [room: number, membership: number, local: number, event: number, limit: number],
+  { user: number; local: number; event: number }
+>(
+  `SELECT user, local, event FROM room_members WHERE room = ? AND membership = ? AND (local, event) > (?, ?)
+   ORDER BY local, event LIMIT ?`,
+);
 const selectRoomsOf = sql<[user: number, membership: number], { room: number }>(
   'SELECT room FROM room_members WHERE user = ? AND membership = ? ORDER BY room',
 );
@@ -303,6 +310,22 @@ export class MemberStore {
       .sort((a, b) => a.event - b.event)
       .slice(0, limit)
       .map(({ user }) => this.#user(snapshot, user));
+  }
+
+  /** In the order of the index: by their member events, those of other servers first. */
+  joinedAfter(
+    snapshot: Snapshot,
+    room: RoomNid,
+    after: string,
+    limit: number,
+  ): { readonly users: UserId[]; readonly last: string | undefined } {
+    const [, local = '0', event = '0'] = /^(\d) (\d+)$/.exec(after) ?? [];
+    const rows = snapshot.all(selectAfter, room, join, Number(local), Number(event), limit);
+    const last = rows.at(-1);
+    return {
+      users: rows.map(({ user }) => this.#user(snapshot, user)),
+      last: last === undefined ? undefined : `${last.local} ${last.event}`,
+    };
   }
 
   joinedLocalUsers(snapshot: Snapshot, room: RoomNid): UserId[] {
