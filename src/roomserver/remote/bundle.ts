@@ -36,7 +36,7 @@ export class EventBundle {
   readonly #waiting = new Map<EventId, Waiting>();
   readonly #citing = new Map<EventId, Waiting[]>();
   #queue: (RoomEvent | Waiting)[] = [];
-  #storing: Promise<unknown> = Promise.resolve();
+  #storing: Promise<void> = Promise.resolve();
   /** The first ones of those that failed checks 1 to 3. */
   readonly failed: FailedPdu[] = [];
 
@@ -76,6 +76,11 @@ export class EventBundle {
     await this.#store(1);
     await this.#storing;
     return [...this.#waiting.values()].map((waiting) => this.#eventOf(waiting));
+  }
+
+  /** Whether an event of the bundle, or one that it cites, is stored. To be asked at the end. */
+  isStored(id: EventId): boolean {
+    return this.#stored.has(id);
   }
 
   #place(events: readonly RoomEvent[]): void {
@@ -125,15 +130,19 @@ export class EventBundle {
 
   /** Stores while at least so many stand in the queue; the last part is under way when this resolves. */
   async #store(least: number): Promise<void> {
-    const { rooms } = this.#parts;
     while (this.#queue.length >= least) {
       await this.#storing;
       const part = this.#queue.slice(0, perStore).map((one) => ('text' in one ? this.#eventOf(one) : one));
       this.#queue = this.#queue.slice(perStore);
-      this.#storing = rooms.input(this.#room.roomId, part, 'outlier');
+      this.#storing = this.#input(part);
       // Its failure is that of whoever waits for it next.
       this.#storing.catch(() => undefined);
     }
+  }
+
+  async #input(events: readonly RoomEvent[]): Promise<void> {
+    const verdicts = await this.#parts.rooms.input(this.#room.roomId, events, 'outlier');
+    for (const [id, { kind }] of verdicts) if (kind === 'dropped') this.#stored.delete(id);
   }
 
   #eventOf({ eventId, text }: Waiting): RoomEvent {

@@ -16,7 +16,7 @@ import { type JsonObject, asString, memberOf } from '../../matrix/json.ts';
 import { asPosition, type Database, type Snapshot } from '../../storage/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
-import type { RoomCore } from '../core.ts';
+import type { RoomServer } from '../room-core.ts';
 import type { PartialRooms } from '../partial/partial-rooms.ts';
 import { refuseBlocked } from '../perform/blocked-rooms.ts';
 import type { Perform } from '../perform/index.ts';
@@ -34,7 +34,7 @@ import { clientErrorOf, residentsOf } from './residents.ts';
 
 export interface RemoteMembershipParts {
   readonly db: Database;
-  readonly rooms: RoomCore;
+  readonly rooms: RoomServer;
   readonly perform: Perform;
   readonly users: RoomUsers;
   readonly federation: Pick<FedClient, 'api' | 'permits'>;
@@ -164,13 +164,13 @@ export class Entrance {
     const inviter = thirdPartySigned === undefined ? [] : [serverNameOf(thirdPartySigned.sender)];
     const end = this.#parts.remote.handshakes.begin(roomId);
     try {
-      const { server, admission } = await this.#joining.join({
+      const { server, stateSize } = await this.#joining.join({
         roomId,
         user,
         content,
         servers: [...inviter, ...servers],
       });
-      log.info({ room: roomId, server, state: admission.state.length }, 'joined a room by another server');
+      log.info({ room: roomId, server, state: stateSize }, 'joined a room by another server');
     } finally {
       end();
     }

@@ -5,22 +5,23 @@
 import type { FedClient, FederationFault, JoinAnswer } from '../../fedclient/index.ts';
 import { MatrixError } from '../../matrix/errors.ts';
 import { type EventId, parseServerName, type RoomId, type ServerName, type UserId } from '../../matrix/ids.ts';
-import type { JsonObject } from '../../matrix/json.ts';
+import { type JsonObject, type JsonValue, memberOf, parseJson } from '../../matrix/json.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import { type RoomVersionRules, roomVersionOfCreate, roomVersions } from '../../matrix/room-versions.ts';
 import type { Database } from '../../storage/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
 import { type Result, err, ok } from '../../util/result.ts';
-import type { InputOptions, RoomCore } from '../core.ts';
-import { sortByReferences } from './order.ts';
+import type { InputOptions } from '../core.ts';
+import { EventBundle } from './bundle.ts';
+import type { FetchParts } from './parts.ts';
 import type { PduChecker } from './pdus.ts';
 import { askInTurn, badReply, refusalOf } from './residents.ts';
 import { type MemberEvent, fromTemplate } from './template.ts';
 
 export interface RemoteJoinParts {
   readonly db: Database;
-  readonly rooms: RoomCore;
+  readonly rooms: FetchParts['rooms'];
   readonly federation: Pick<FedClient, 'api' | 'permits'>;
   /** Take a state without members, where the other server offers it; the room is completed in the background. */
   readonly partialJoins: boolean;
@@ -39,22 +40,19 @@ export interface RemoteJoin {
   readonly servers: readonly string[];
 }
 
-/** What a resident server let us in with, checked. */
-export interface Admission {
+/** What a resident server lets us in with; `join` and the room's version are checked. */
+interface Admission {
   readonly join: RoomEvent;
   readonly rules: RoomVersionRules;
-  readonly state: readonly RoomEvent[];
-  /** `state` and its auth chain, each event behind those that it cites. */
-  readonly outliers: readonly RoomEvent[];
-  readonly membersOmitted: boolean;
-  readonly serversInRoom: readonly string[];
+  readonly answer: JoinAnswer;
 }
 
 export interface Joined {
   readonly roomId: RoomId;
   /** The server that let us in. */
   readonly server: ServerName;
-  readonly admission: Admission;
+  /** Events of the state that came with it. */
+  readonly stateSize: number;
 }
 
 /** No further server is asked after this long; one that works on our join is waited for. */
@@ -81,10 +79,10 @@ export class RemoteJoining {
       return entered;
     });
     if ('faults' in found) throw refusalOf(found.faults);
-    return { roomId: wish.roomId, server: found.server, admission: found.answer };
+    return { roomId: wish.roomId, server: found.server, stateSize: found.answer };
   }
 
-  async #enter(server: ServerName, wish: RemoteJoin): Promise<Result<Admission, FederationFault>> {
+  async #enter(server: ServerName, wish: RemoteJoin): Promise<Result<number, FederationFault>> {
     const { rooms, federation, serverName, clock } = this.#parts;
     const { roomId, user, content } = wish;
     const omitMembers = this.#mayOmitMembers(roomId);
@@ -98,7 +96,7 @@ export class RemoteJoining {
     const sent = await federation.api.sendJoin(server, roomId, event.eventId, text, omitMembers, options);
     if (!sent.ok) return sent;
     if (sent.value.membersOmitted && !omitMembers) return err(badReply('members are missing that were asked for'));
-    const admission = await this.#check(member.value, sent.value, wish);
+    const admission = await this.#check(member.value, sent.value);
     if (!admission.ok) return admission;
     return this.#store(wish, server, admission.value);
   }
@@ -114,37 +112,18 @@ export class RemoteJoining {
     });
   }
 
-  /** Receipt checks 1 to 3 of everything, and that it is this room in the version that was promised. */
-  async #check(
-    { event, rules }: MemberEvent,
-    answer: JoinAnswer,
-    { roomId }: RemoteJoin,
-  ): Promise<Result<Admission, FederationFault>> {
-    const { pdus, log } = this.#parts;
+  /** That we are let in as who we said, into this room in the version that was promised. */
+  async #check({ event, rules }: MemberEvent, answer: JoinAnswer): Promise<Result<Admission, FederationFault>> {
     const join = await this.#signed(event, rules, answer.event);
     if (!join.ok) return join;
-    const stateTexts = new Set(answer.state);
-    const state = await pdus.check([...stateTexts], rules, { roomId });
-    const chainTexts = new Set(answer.authChain.filter((text) => !stateTexts.has(text)));
-    const chain = await pdus.check([...chainTexts], rules, { roomId });
-    const failed = [...state.failed, ...chain.failed];
-    if (failed.length > 0)
-      log.warn({ room: roomId, count: failed.length, first: failed[0] }, 'a join brought bad events');
-    const create = state.events.find(({ type, stateKey }) => type === 'm.room.create' && stateKey === '');
+    const creates = answer.state.filter((text) => memberOf(parseIfNamed(text, 'm.room.create'), 'state_key') === '');
+    const { events } = await this.#parts.pdus.check(creates.slice(0, 1), rules, { roomId: event.roomId });
+    const [create] = events;
     if (create === undefined) return err(badReply('the state has no create event'));
     if (roomVersionOfCreate(create.content) !== rules.version) {
       return err(badReply('the create event names another room version'));
     }
-    return ok({
-      join: join.value,
-      rules,
-      state: state.events.filter(({ stateKey }) => stateKey !== undefined),
-      outliers: inAuthOrder(
-        [create, ...state.events, ...chain.events].filter(({ eventId }) => eventId !== event.eventId),
-      ),
-      membersOmitted: answer.membersOmitted,
-      serversInRoom: answer.serversInRoom ?? [],
-    });
+    return ok({ join: join.value, rules, answer });
   }
 
   /** Our event as the resident server has it, which has signed it too; a restricted join is worth nothing without. */
@@ -162,17 +141,26 @@ export class RemoteJoining {
     return isVouched ? err(badReply('the join came back as another event')) : ok(event);
   }
 
+  /** Stores what came, then the join on it; resolves with the size of the state. */
   async #store(
     { roomId }: RemoteJoin,
     via: ServerName,
-    admission: Admission,
-  ): Promise<Result<Admission, FederationFault>> {
-    const { rooms, db } = this.#parts;
-    const { join, state, outliers, membersOmitted, serversInRoom } = admission;
-    const stored = await rooms.input(roomId, outliers, 'outlier');
+    { join, rules, answer }: Admission,
+  ): Promise<Result<number, FederationFault>> {
+    const { rooms, db, log } = this.#parts;
+    const { membersOmitted, serversInRoom = [] } = answer;
+    const bundle = new EventBundle(this.#parts, { roomId, rules }, (id) => id !== join.eventId);
+    const ids: EventId[] = [];
+    const inState = new Set(answer.state);
+    await bundle.add(answer.authChain.filter((text) => !inState.has(text)));
+    await bundle.add(answer.state, ({ eventId, stateKey }) => {
+      if (stateKey !== undefined) ids.push(eventId);
+    });
+    await bundle.end();
+    if (bundle.failed.length > 0)
+      log.warn({ room: roomId, count: bundle.failed.length, first: bundle.failed[0] }, 'a join brought bad events');
     // What stands on an event that could not be had, or was not signed, is left out; the rest will do.
-    const isStored = (id: EventId): boolean => (stored.get(id)?.kind ?? 'dropped') !== 'dropped';
-    const stateIds = state.map(({ eventId }) => eventId).filter(isStored);
+    const stateIds = ids.filter((id) => bundle.isStored(id));
     const options = db.read((snapshot): InputOptions => {
       const room = rooms.room(snapshot, roomId);
       const told = new Map<EventId, readonly EventId[]>([[join.eventId, stateIds]]);
@@ -187,14 +175,16 @@ export class RemoteJoining {
       return join.prevEvents.every(isKnown) ? {} : { stateBefore: told };
     });
     const verdict = (await rooms.input(roomId, [join], 'live', options)).get(join.eventId);
-    if (verdict?.kind === 'accepted') return ok(admission);
+    if (verdict?.kind === 'accepted') return ok(stateIds.length);
     return err(badReply(`the state that came with it does not admit the join: ${reasonOf(verdict)}`));
   }
 }
 
-/** The create event first, which no event of version 12 cites. */
-const inAuthOrder = (events: readonly RoomEvent[]): RoomEvent[] =>
-  sortByReferences(events, ({ authEvents }) => authEvents);
+/** The event of a text, if it is of this type; most texts need not be taken apart to see that they are not. */
+function parseIfNamed(text: string, type: string): JsonValue | undefined {
+  const event = text.includes(type) ? parseJson(text) : undefined;
+  return memberOf(event, 'type') === type ? event : undefined;
+}
 
 const reasonOf = (verdict: object | undefined): string =>
   verdict !== undefined && 'reason' in verdict ? String(verdict.reason) : 'nothing is known of it';
