@@ -13,7 +13,7 @@ import type {
 } from '../../bus/index.ts';
 import { serverNameOf, type ServerName, type UserId } from '../../matrix/ids.ts';
 import type { RoomReader } from '../../roomserver/index.ts';
-import { asPosition, type Position, type Tx } from '../../storage/index.ts';
+import type { Position, Tx } from '../../storage/index.ts';
 import type { DeviceKeys, DeviceLists } from '../../userapi/index.ts';
 import { deleteOutboxRoom, insertException, insertOutbox, upsertDeviceChange, upsertOutboxRoom } from './storage.ts';
 
@@ -114,16 +114,17 @@ export class Outbox implements Projection {
   /** The resync of a partial room has found servers that nobody had told us of. */
   #unpartial(tx: Tx, room: RoomNid, position: Position): void {
     const { rooms, serverName } = this.#parts;
-    const found = rooms.hostsOpenedAt(tx, room, position).filter((server) => server !== serverName);
+    const told = new Set([serverName, ...rooms.partialServers(tx, room)]);
+    const found = rooms.hostsOpenedAt(tx, room, position).filter((server) => !told.has(server));
     if (found.length === 0) return;
     for (const user of rooms.joinedLocalUsers(tx, room)) this.#introduce(tx, found, user);
     this.#sendMissed(tx, room, found, position);
   }
 
-  /** Our events since the join that servers should have got which we did not know to be in the room. */
+  /** Our events since the join, which its resident has passed on, that servers should have got which we did not know to be in the room. */
   #sendMissed(tx: Tx, room: RoomNid, found: readonly ServerName[], position: Position): void {
     const { rooms, serverName } = this.#parts;
-    const began = asPosition(rooms.partialSince(tx, room) - 1);
+    const began = rooms.partialSince(tx, room);
     const own = rooms
       .timelineBackward(tx, room, position, began, mostMissed)
       .filter(({ sender, place }) => serverNameOf(sender) === serverName && place !== undefined);

@@ -139,8 +139,9 @@ export function endResync(tools: PipelineTools, tx: Tx, room: Room, row: Partial
     }
   }
   stores.rooms.setLastPosition(tx, room.nid, position);
-  stores.partial.end(tx, room.nid, position);
+  // Projections still see who was told to be in the room, and was treated so.
   tools.append(tx, { topic: 'room.unpartial', room: room.nid, roomId: room.roomId }, position);
+  stores.partial.end(tx, room.nid, position);
   tx.afterCommit(() => tools.onPartialEnd(room.nid));
   return true;
 }
