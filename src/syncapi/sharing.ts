@@ -16,6 +16,8 @@ export interface SharingChanges {
   readonly ended: ReadonlySet<UserId>;
   /** Share a room now that they did not share, or not all the time: those of `began` and more. */
   readonly met: ReadonlySet<UserId>;
+  /** The user came into a room with people of `began`: his other devices send to them from now on. */
+  readonly entered: boolean;
   /** Were invited to a room of the user's and share none with him yet: he may want to send them keys before they join. */
   readonly invited: ReadonlySet<UserId>;
 }
@@ -48,34 +50,39 @@ const memberType = 'm.room.member';
 
 export function* sharingChanges(range: SharingRange): Compose<SharingChanges> {
   const tallies = new Map<UserId, Tally>();
+  const entered = new Set<RoomNid>();
   for (const room of range.changed) {
-    yield* tallyRoom(range, room, tallies);
+    if (yield* tallyRoom(range, room, tallies)) entered.add(room);
     yield;
   }
   const began = new Set<UserId>();
   const ended = new Set<UserId>();
   const met = new Set<UserId>();
   const invited = new Set<UserId>();
+  let meets = false;
   let step = 0;
   for (const [other, tally] of tallies) {
     if (tally.met) met.add(other);
     const shared = range.rooms.sharedRooms(range.snapshot, range.user, other);
     // A shared room in which nothing changed was shared before as well.
     const before = tally.before || shared.some((room) => !tally.rooms.has(room));
-    if (shared.length > 0 && (!before || tally.again)) began.add(other);
-    else if (shared.length === 0 && before) ended.add(other);
+    if (shared.length > 0 && (!before || tally.again)) {
+      began.add(other);
+      meets ||= shared.some((room) => entered.has(room));
+    } else if (shared.length === 0 && before) ended.add(other);
     if (shared.length === 0 && tally.invited) invited.add(other);
     if (isPause(step++)) yield;
   }
-  return { began, ended, met, invited };
+  return { began, ended, met, invited, entered: meets };
 }
 
-function* tallyRoom(range: SharingRange, room: RoomNid, tallies: Map<UserId, Tally>): Compose<void> {
+/** Answers whether the user came into the room in the range. */
+function* tallyRoom(range: SharingRange, room: RoomNid, tallies: Map<UserId, Tally>): Compose<boolean> {
   const { snapshot, rooms, user, since, head } = range;
   const joinedAt = (position: Position): boolean =>
     rooms.localMembershipAt(snapshot, user, room, position)?.membership === 'join';
   const mine = { before: joinedAt(since), now: joinedAt(head) };
-  if (!mine.before && !mine.now) return;
+  if (!mine.before && !mine.now) return false;
   const broke = mine.before && mine.now && !stayedJoined(range, room);
   const changes = memberChanges(range, room);
   const tallyOf = (id: UserId): Tally => {
@@ -100,11 +107,13 @@ function* tallyRoom(range: SharingRange, room: RoomNid, tallies: Map<UserId, Tal
     if (mine.now && isInvite(range, to) && !isInvite(range, from)) tallyOf(stateKey as UserId).invited = true;
     if (isPause(step++)) yield;
   }
-  if (mine.before && mine.now && !broke) return;
+  const isNew = mine.now && (!mine.before || broke);
+  if (mine.before && mine.now && !broke) return isNew;
   for (const member of rooms.members(snapshot, room, 'join')) {
     if (!changes.has(member.user)) note(member.user, mine.before, mine.now, broke);
     if (isPause(step++)) yield;
   }
+  return isNew;
 }
 
 function memberChanges({ snapshot, rooms, since, head }: SharingRange, room: RoomNid): Map<string, StateChange> {
@@ -169,11 +178,11 @@ export function* deviceListChanges(
 /** Puts key changes and changes of sharing together. */
 export function mergeDeviceLists(
   keyChanges: readonly UserId[],
-  { began, ended, invited }: SharingChanges,
+  { began, ended, invited, entered }: SharingChanges,
   shares: (other: UserId) => boolean,
   user: UserId,
 ): DeviceListChanges {
-  const changed = new Set<UserId>([...began, ...invited]);
+  const changed = new Set<UserId>([...began, ...invited, ...(entered ? [user] : [])]);
   for (const other of keyChanges) if (other === user || shares(other)) changed.add(other);
   return { changed: [...changed].sort(), left: [...ended].sort() };
 }

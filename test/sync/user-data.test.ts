@@ -273,6 +273,15 @@ describe('INVARIANTS 19: device lists', () => {
     expect(await lists(carol, later.next_batch)).toEqual({ left: [alice, bob] });
   });
 
+  test('who comes into a room is told of himself too: his other devices have new people to write to', async () => {
+    const { next_batch: since } = await server.sync(carol);
+    await server.rooms.join(room, carol);
+    expect(await lists(carol, since)).toEqual({ changed: [alice, bob, carol] });
+    const { next_batch: then } = await server.sync(carol);
+    await server.rooms.openRoom(carol);
+    expect(await lists(carol, then)).toBeUndefined();
+  });
+
   test('a profile change is none, who left and came back is, and a second shared room keeps a user', async () => {
     const second = await server.rooms.openRoom(alice);
     await server.rooms.join(second, bob);
