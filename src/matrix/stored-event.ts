@@ -109,10 +109,14 @@ export function clientEventFields(event: RoomEvent): JsonObject {
   return event.redacts === undefined ? fields : withBothRedacts({ ...fields, redacts: event.redacts });
 }
 
-/** Stripped state (C-S API §Stripped state): the four members that invited and knocking users see. */
+/**
+ * Stripped state (C-S API §Stripped state): the four members that invited and knocking users see; of the create event, by
+ * which they judge the room, its time too.
+ */
 export const strippedStateFields = (event: RoomEvent): JsonObject => ({
   content: event.content,
   sender: event.sender,
   state_key: event.stateKey ?? '',
   type: event.type,
+  ...(event.type === 'm.room.create' ? { origin_server_ts: event.originServerTs } : {}),
 });

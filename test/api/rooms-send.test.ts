@@ -185,7 +185,14 @@ describe('PUT /state', () => {
 
   test('does not change the create event', async () => {
     const { status, json } = await server.alice.setState(roomId, 'm.room.create', { room_version: '1' });
-    expect([status, json.errcode]).toEqual([403, 'M_FORBIDDEN']);
+    expect([status, json.errcode]).toEqual([400, 'M_INVALID_PARAM']);
+  });
+
+  test('does not let power levels name a creator in version 12', async () => {
+    const { alice } = server;
+    const room = await alice.createRoom({ room_version: '12' });
+    const { status, json } = await alice.setState(room, 'm.room.power_levels', { users: { [alice.userId]: 100 } });
+    expect([status, json.errcode]).toEqual([400, 'M_INVALID_PARAM']);
   });
 
   test('takes aliases that point to the room, and no new ones that do not', async () => {

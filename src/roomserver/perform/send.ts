@@ -5,7 +5,7 @@
 import { matrixError } from '../../matrix/errors.ts';
 import type { EventId, UserId } from '../../matrix/ids.ts';
 import { parseUserId } from '../../matrix/ids.ts';
-import { type JsonObject, asString } from '../../matrix/json.ts';
+import { type JsonObject, asString, isJsonObject } from '../../matrix/json.ts';
 import type { Tx } from '../../storage/index.ts';
 import type { RoomCore, SendOptions } from '../core.ts';
 import { currentContent } from '../query/room-auth.ts';
@@ -75,7 +75,7 @@ export class Sending {
   state(tx: Tx, room: Room, { type, stateKey, content }: StateWish, sender: Sender): StoredEvent {
     const leaving = type === 'm.room.member' && stateKey === sender.userId && content.membership === 'leave';
     if (!leaving) refuseSuspended(sender);
-    if (type === 'm.room.create') throw matrixError.forbidden('The create event of a room cannot be changed');
+    if (type === 'm.room.create') throw matrixError.invalidParam('The create event of a room cannot be changed');
     // Such an event would redact what it names and stand in the state at once.
     if (type === 'm.room.redaction') throw matrixError.forbidden('A redaction is not state');
     if (type === 'm.room.member') {
@@ -86,6 +86,7 @@ export class Sending {
     }
     if (type === 'm.room.canonical_alias') checkCanonicalAlias(tx, this.#rooms, this.#aliases, room, content);
     checkTombstone(room, type, content);
+    if (type === 'm.room.power_levels') checkCreators(room, content);
     const closes = type === 'm.room.tombstone' && stateKey === '';
     const before = closes ? currentContent(tx, this.#rooms, room, type)?.replacement_room : undefined;
     const event = this.#send(tx, room, { type, stateKey, content }, sender);
@@ -118,6 +119,14 @@ interface SendableEvent {
   readonly stateKey?: string;
   readonly content: JsonObject;
   readonly redacts?: EventId;
+}
+
+/** Creators stand above all levels (room version 12 on): that is a mistake of the request, not a want of rights. */
+function checkCreators({ rules, creators }: Room, { users }: JsonObject): void {
+  if (!rules.privilegedCreators || !isJsonObject(users)) return;
+  if (creators.some((creator) => Object.hasOwn(users, creator))) {
+    throw matrixError.invalidParam('users must not name a creator of the room');
+  }
 }
 
 function refuseSuspended(sender: Sender): void {

@@ -61,7 +61,7 @@ export class RoomUpgrades {
     // Where the new room's id can be known before, the tombstone is the last event that the new room knows of.
     const roomId = rules.roomIdIsCreateHash ? undefined : this.#rooms.newRoomId();
     if (roomId !== undefined) this.#close(tx, old, user, roomId);
-    const content = this.#createContent(tx, old, others);
+    const content = this.#createContent(tx, old, rules, others);
     const fresh = this.#rooms.createRoom(tx, { version: rules.version, sender: user, content, roomId });
     if (roomId === undefined) this.#close(tx, old, user, fresh.roomId);
     this.#fill(tx, old, fresh, user, [user, ...others], levels);
@@ -79,12 +79,15 @@ export class RoomUpgrades {
   }
 
   /** Step 2; who may federate with the old room may with the new one. */
-  #createContent(tx: Tx, old: Room, additionalCreators: readonly UserId[]): JsonObject {
+  #createContent(tx: Tx, old: Room, rules: RoomVersionRules, additionalCreators: readonly UserId[]): JsonObject {
     const create = currentContent(tx, this.#rooms, old, 'm.room.create') ?? {};
-    const end = this.#rooms.lastPosition(tx, old.nid);
-    const [last] = this.#rooms.timelineBackward(tx, old.nid, end, asPosition(0), 1);
     const predecessor: JsonObject = { room_id: old.roomId };
-    if (last !== undefined) predecessor.event_id = last.eventId;
+    // The tombstone, where it is there before the new room: "It SHOULD still be populated where possible/practical."
+    if (!rules.roomIdIsCreateHash) {
+      const end = this.#rooms.lastPosition(tx, old.nid);
+      const [last] = this.#rooms.timelineBackward(tx, old.nid, end, asPosition(0), 1);
+      if (last !== undefined) predecessor.event_id = last.eventId;
+    }
     const content: JsonObject = { predecessor };
     const type = asString(create.type);
     if (type !== undefined) content.type = type;
