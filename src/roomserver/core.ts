@@ -234,6 +234,8 @@ export interface RoomReader {
   membersOfServer(snapshot: Snapshot, room: RoomNid, server: string): { user: UserId; membership: Membership }[];
   /** The room was joined without its members, and they are not known yet (DESIGN §7). */
   isPartial(snapshot: Snapshot, room: RoomNid): boolean;
+  /** Any room is partial. */
+  hasPartialRooms(snapshot: Snapshot): boolean;
   /** While a room is partial: the servers that were in it when we joined, as the resident told. */
   partialServers(snapshot: Snapshot, room: RoomNid): ServerName[];
   /** The Position at which a room that was partial became whole; 0: it never was partial. */

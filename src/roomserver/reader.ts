@@ -207,6 +207,7 @@ function memberReader(
   | 'isServerJoined'
   | 'membersOfServer'
   | 'isPartial'
+  | 'hasPartialRooms'
   | 'partialServers'
   | 'wholeSince'
   | 'partialSince'
@@ -232,6 +233,7 @@ function memberReader(
     joinedServers: (snapshot, room): ServerName[] => [...members.joinedServers(snapshot, room).keys()],
     isServerJoined: (snapshot, room, server = stores.serverName) => members.isServerJoined(snapshot, room, server),
     membersOfServer: (snapshot, room, server) => members.membersOfServer(snapshot, room, server),
+    hasPartialRooms: (snapshot) => stores.partial.all(snapshot).length > 0,
     isPartial: (snapshot, room) => stores.partial.get(snapshot, room) !== undefined,
     partialServers: (snapshot, room) => stores.partial.servers(snapshot, room),
     wholeSince: (snapshot, room) => stores.partial.wholeSince(snapshot, room),

@@ -122,10 +122,32 @@ function memberChanges({ snapshot, rooms, since, head }: SharingRange, room: Roo
   const changes = new Map<string, StateChange>();
   // Without a state at the start there were no members: the walk over the present ones tells all.
   if (from === 0 || from === to) return changes;
+  const found = foundMembers({ snapshot, rooms, since, head }, room);
   for (const change of rooms.stateDifference(snapshot, from, to)) {
-    if (change.type === memberType) changes.set(change.stateKey, change);
+    if (change.type !== memberType) continue;
+    const known = change.from === 0 ? found.get(change.stateKey) : undefined;
+    if (known !== change.to) changes.set(change.stateKey, known === undefined ? change : { ...change, from: known });
   }
   return changes;
+}
+
+/**
+ * Members whom a room that was partial was found to have when it became whole within the range (DESIGN §7), with their
+ * member events: they had been there all the time.
+ */
+function foundMembers(
+  { snapshot, rooms, since, head }: Pick<SharingRange, 'snapshot' | 'rooms' | 'since' | 'head'>,
+  room: RoomNid,
+): Map<string, EventNid> {
+  const whole = rooms.wholeSince(snapshot, room);
+  const found = new Map<string, EventNid>();
+  if (whole <= since || whole > head) return found;
+  const [before, after] = [asPosition(whole - 1), whole].map((at) => rooms.snapshotAt(snapshot, room, at));
+  if (before === undefined || after === undefined || before === 0) return found;
+  for (const { type, stateKey, from, to } of rooms.stateDifference(snapshot, before, after)) {
+    if (type === memberType && from === 0) found.set(stateKey, to);
+  }
+  return found;
 }
 
 function stayedJoined({ snapshot, rooms, user, since, head }: SharingRange, room: RoomNid): boolean {

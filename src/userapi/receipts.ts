@@ -38,6 +38,8 @@ export interface NewReceipt {
   readonly eventId: EventId;
   /** ms; default: now. */
   readonly ts?: number;
+  /** A user of another server, which may know events that we don't: his receipt is shown at once. */
+  readonly showsUnknown?: boolean;
 }
 
 interface ReceiptRow {
@@ -147,19 +149,28 @@ export class Receipts {
       // An event of another room, or one that will never have a place, is not worth waiting for.
       if (event === undefined || (event.room === room.nid && event.outlier)) {
         tx.run(upsertPending, room.nid, user, type, thread, eventId, ts);
+        if (receipt.showsUnknown === true && (before?.event_nid ?? 0) === 0) {
+          this.#move(tx, receipt, 0 as EventNid, ts);
+          return true;
+        }
       }
       return false;
     }
     tx.run(deletePending, room.nid, user, type, thread);
     if (!this.#isAhead(tx, event, before?.event_nid)) return false;
+    this.#move(tx, receipt, event.nid, ts);
+    return true;
+  }
+
+  /** @param event 0: not known here */
+  #move(tx: Tx, { room, user, type, threadId, eventId }: NewReceipt, event: EventNid, ts: number): void {
     const position = tx.nextPosition();
-    tx.run(upsertReceipt, room.nid, user, type, thread, eventId, event.nid, ts, position);
+    tx.run(upsertReceipt, room.nid, user, type, threadId ?? '', eventId, event, ts, position);
     this.#bus.append(
       tx,
       { topic: 'room.receipt', room: room.nid, roomId: room.roomId, user, receiptType: type, threadId },
       position,
     );
-    return true;
   }
 
   /** Moves the fully-read marker (room account data `m.fully_read`); it too only goes forward. */

@@ -102,7 +102,7 @@ describe('GET /members', () => {
     server.accounts.profiles.clear();
     expect((await alice.get(`${roomPath(roomId)}/joined_members`)).json).toEqual({
       joined: {
-        [alice.userId]: {},
+        [alice.userId]: { display_name: null, avatar_url: null },
         [bob.userId]: { display_name: 'Bob', avatar_url: 'mxc://localhost/bob' },
       },
     });

@@ -757,6 +757,10 @@ CREATE TABLE userapi_filters (
 
 CREATE UNIQUE INDEX userapi_filters_same ON userapi_filters (user_id, filter);
 
+CREATE TABLE userapi_held_lists (
+  user_id TEXT PRIMARY KEY               -- a user of another server whose devices or keys have changed
+) STRICT, WITHOUT ROWID;
+
 CREATE TABLE userapi_key_backup_sessions (
   user_id TEXT NOT NULL,                 -- owner
   version INTEGER NOT NULL,              -- backup

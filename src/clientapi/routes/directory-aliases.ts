@@ -59,7 +59,7 @@ const resolveRoute = ({ db, rooms, perform, remote, serverName, queries }: Direc
       return db.read((snapshot) => {
         const nid = perform.aliases.roomOf(snapshot, roomAlias);
         if (nid === undefined) throw matrixError.notFound(`Room alias ${roomAlias} not found`);
-        const others = rooms.joinedServers(snapshot, nid).filter((server) => server !== serverName);
+        const others = rooms.hostsNow(snapshot, nid).filter((server) => server !== serverName);
         return { room_id: rooms.roomByNid(snapshot, nid).roomId, servers: [serverName, ...others] };
       });
     },

@@ -183,7 +183,7 @@ const joinedMembersRoute = (parts: RoomStateRouteParts): Route =>
         }
         shown.key(`room:${room.nid}`);
         const slice = new Slice();
-        const joined: Record<string, { display_name?: string; avatar_url?: string }> = {};
+        const joined: Record<string, ReturnType<typeof profileIn>> = {};
         for (const { user, event: nid } of rooms.members(snapshot, room.nid, 'join')) {
           const event = rooms.event(snapshot, nid);
           if (event !== undefined) joined[user] = profileIn(event);
@@ -194,13 +194,12 @@ const joinedMembersRoute = (parts: RoomStateRouteParts): Route =>
     },
   });
 
-function profileIn(event: StoredEvent): { display_name?: string; avatar_url?: string } {
+/** Both keys are always there: clients look for them, and take null for what is not set. */
+function profileIn(event: StoredEvent): { display_name: string | null; avatar_url: string | null } {
   const content = contentOf(event);
-  const name = asString(memberOf(content, 'displayname'));
-  const avatar = asString(memberOf(content, 'avatar_url'));
   return {
-    ...(name === undefined ? {} : { display_name: name }),
-    ...(avatar === undefined ? {} : { avatar_url: avatar }),
+    display_name: asString(memberOf(content, 'displayname')) ?? null,
+    avatar_url: asString(memberOf(content, 'avatar_url')) ?? null,
   };
 }
 

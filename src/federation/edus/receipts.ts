@@ -1,7 +1,8 @@
 /** `m.receipt` (S-S API v1.19 §Receipts): public receipts of the origin's users, threaded ones too. */
 import * as v from 'valibot';
 import type { ServerName, UserId } from '../../matrix/ids.ts';
-import { parseEventId, type EventId } from '../../matrix/ids.ts';
+import { maxIdBytes, parseEventId, type EventId } from '../../matrix/ids.ts';
+import { fitsBytes } from '../../util/bytes.ts';
 import { memberOf, type JsonObject } from '../../matrix/json.ts';
 import type { Tx } from '../../storage/index.ts';
 import { isJoined, object, openRoom, readContent, safeInteger, userOf } from './checks.ts';
@@ -49,12 +50,20 @@ function receiptsOf(origin: ServerName, rooms: Record<string, JsonObject>): Told
     for (const [name, each] of Object.entries(users)) {
       const user = userOf(origin, name);
       const receipt = readContent(receiptSchema, each);
-      const eventId = parseEventId(receipt?.event_ids[0] ?? '');
+      // Whatever its server calls an event: it may be one that has not come yet.
+      const [eventId] = receipt?.event_ids ?? [];
       const threadId = receipt?.data.thread_id ?? null;
-      if (user === undefined || receipt === undefined || eventId === undefined) continue;
+      if (user === undefined || receipt === undefined || eventId === undefined || !fitsBytes(eventId, maxIdBytes))
+        continue;
       if (threadId !== null && threadId !== 'main' && parseEventId(threadId) === undefined) continue;
       const ts = readContent(safeInteger, receipt.data.ts);
-      told.push({ roomId, user, eventId, threadId, ts: ts === undefined || ts < 0 ? undefined : ts });
+      told.push({
+        roomId,
+        user,
+        eventId: eventId as EventId,
+        threadId,
+        ts: ts === undefined || ts < 0 ? undefined : ts,
+      });
     }
   }
   return told.slice(0, maxReceipts);
@@ -64,6 +73,6 @@ function apply(tx: Tx, { rooms, users: { receipts } }: EduParts, origin: ServerN
   const { roomId, user, eventId, threadId, ts } = told;
   const room = openRoom(tx, rooms, roomId, origin);
   if (room === undefined || !isJoined(tx, rooms, room, user, origin)) return;
-  const receipt = { room, user, type: 'm.read' as const, threadId, eventId };
+  const receipt = { room, user, type: 'm.read' as const, threadId, eventId, showsUnknown: true };
   receipts.set(tx, ts === undefined ? receipt : { ...receipt, ts });
 }

@@ -65,7 +65,7 @@ const aliasRoute = ({ db, rooms, perform, serverName, queries }: FederationDirec
       return db.read((snapshot) => {
         const nid = perform.aliases.roomOf(snapshot, alias);
         if (nid === undefined) throw matrixError.notFound(`Room alias ${alias} not found`);
-        const others = rooms.joinedServers(snapshot, nid).filter((server) => server !== serverName);
+        const others = rooms.hostsNow(snapshot, nid).filter((server) => server !== serverName);
         return { room_id: rooms.roomByNid(snapshot, nid).roomId, servers: [serverName, ...others] };
       });
     },

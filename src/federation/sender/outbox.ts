@@ -14,7 +14,7 @@ import type {
 import { serverNameOf, type ServerName, type UserId } from '../../matrix/ids.ts';
 import type { RoomReader } from '../../roomserver/index.ts';
 import type { Position, Tx } from '../../storage/index.ts';
-import type { DeviceKeys, DeviceLists } from '../../userapi/index.ts';
+import type { DeviceKeys, DeviceLists, Devices } from '../../userapi/index.ts';
 import { deleteOutboxRoom, insertException, insertOutbox, upsertDeviceChange, upsertOutboxRoom } from './storage.ts';
 
 /** Of our events in a partial room, those that a server found late is sent at most: the newest. */
@@ -25,6 +25,7 @@ export interface OutboxParts {
   readonly serverName: ServerName;
   readonly deviceKeys: DeviceKeys;
   readonly deviceLists: DeviceLists;
+  readonly devices: Pick<Devices, 'ids'>;
   /** Whether the operator lets us speak with a server: nothing is kept for others. */
   readonly permits: (server: ServerName) => boolean;
   /** Something besides events of shared rooms waits for these servers, on disk. */
@@ -117,7 +118,14 @@ export class Outbox implements Projection {
     const told = new Set([serverName, ...rooms.partialServers(tx, room)]);
     const found = rooms.hostsOpenedAt(tx, room, position).filter((server) => !told.has(server));
     if (found.length === 0) return;
-    for (const user of rooms.joinedLocalUsers(tx, room)) this.#introduce(tx, found, user);
+    const began = rooms.partialSince(tx, room);
+    for (const user of rooms.joinedLocalUsers(tx, room)) {
+      this.#introduce(tx, found, user);
+      const streamId = this.#parts.deviceLists.streamId(tx, user) as Position;
+      if (streamId <= began) continue;
+      // Which device has changed since the join is not known any more.
+      for (const deviceId of this.#parts.devices.ids(tx, user)) this.#tell(tx, found, user, deviceId, streamId);
+    }
     this.#sendMissed(tx, room, found, position);
   }
 

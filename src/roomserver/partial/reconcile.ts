@@ -31,10 +31,11 @@ export function nextStep(tools: PipelineTools, snapshot: Snapshot, room: Room, {
     .filter((nid) => partial.result(snapshot, nid) === undefined);
   if (oldest === undefined) return { kind: 'end' };
   let next = oldest;
-  // Numbers nearly follow the graph: an event that came late may stand below one with a lower number.
+  // Numbers nearly follow the graph: an event that came late may stand below one with a lower number, and below all of
+  // them may be what an earlier join left incomplete.
   for (;;) {
     const waiting = prevNids(tools.stores, snapshot, room.nid, next).find(
-      (prev) => prev >= joinEvent && isPartial(tools, snapshot, prev) && partial.result(snapshot, prev) === undefined,
+      (prev) => isPartial(tools, snapshot, prev) && partial.result(snapshot, prev) === undefined,
     );
     if (waiting === undefined) break;
     next = waiting;
@@ -119,9 +120,10 @@ function stateBeforeWhole(
 export function endResync(tools: PipelineTools, tx: Tx, room: Room, row: PartialRoom): boolean {
   const { stores, resolver } = tools;
   const marked = stores.partial.events(tx, room.nid, row.joinEvent);
-  const results = new Map(stores.partial.results(tx, room.nid).map((result) => [result.event, result]));
-  if (marked.some((nid) => !results.has(nid))) return false;
-  const changed = marked.filter((nid) => applyResult(tools, tx, room, results.get(nid)));
+  const results = stores.partial.results(tx, room.nid);
+  const judged = new Set(results.map(({ event }) => event));
+  if (marked.some((nid) => !judged.has(nid))) return false;
+  const changed = results.filter((result) => applyResult(tools, tx, room, result)).map(({ event }) => event);
   if (changed.length > 0) rejudge(tools, tx, room, changed);
   const failed = softFail(tools, tx, room, row, marked);
   for (const nid of new Set([...changed, ...failed])) {
@@ -147,8 +149,7 @@ export function endResync(tools: PipelineTools, tx: Tx, room: Room, row: Partial
 }
 
 /** Puts one event on its full state; true when its verdict is another one now. */
-function applyResult(tools: PipelineTools, tx: Tx, room: Room, result: WholeResult | undefined): boolean {
-  if (result === undefined) return false;
+function applyResult(tools: PipelineTools, tx: Tx, room: Room, result: WholeResult): boolean {
   const { events } = tools.stores;
   const { event: nid, before, after, told, reason } = result;
   const meta = events.knownMeta(tx, nid);

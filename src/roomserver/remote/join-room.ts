@@ -16,7 +16,7 @@ import type { InputOptions } from '../core.ts';
 import { EventBundle } from './bundle.ts';
 import type { FetchParts } from './parts.ts';
 import type { PduChecker } from './pdus.ts';
-import { askInTurn, badReply, refusalOf } from './residents.ts';
+import { askInTurn, badReply, refusal, refusalOf } from './residents.ts';
 import { type MemberEvent, fromTemplate } from './template.ts';
 
 export interface RemoteJoinParts {
@@ -176,7 +176,8 @@ export class RemoteJoining {
     });
     const verdict = (await rooms.input(roomId, [join], 'live', options)).get(join.eventId);
     if (verdict?.kind === 'accepted') return ok(stateIds.length);
-    return err(badReply(`the state that came with it does not admit the join: ${reasonOf(verdict)}`));
+    const reason = `the state that came with it does not admit the join: ${reasonOf(verdict)}`;
+    return err(verdict?.kind === 'rejected' ? refusal(reason) : badReply(reason));
   }
 }
 

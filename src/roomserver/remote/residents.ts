@@ -87,6 +87,12 @@ export async function askInTurn<T>(
 
 export const badReply = (message: string): FederationFault => ({ kind: 'bad-reply', message });
 
+/** The rules of the room forbid what a server had nothing against. */
+export const refusal = (message: string): FederationFault => ({
+  kind: 'http',
+  ...{ message, status: 403, errcode: 'M_FORBIDDEN', body: { error: message }, retryAfterMs: undefined },
+});
+
 /** No other server would say otherwise. */
 const isFinal = (fault: FederationFault): boolean =>
   fault.kind === 'http' && fault.errcode === 'M_INCOMPATIBLE_ROOM_VERSION';

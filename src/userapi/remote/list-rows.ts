@@ -77,3 +77,10 @@ export const deleteSigningKey = sql<[userId: string, usage: SharedUsage]>(
   'DELETE FROM userapi_remote_signing_keys WHERE user_id = ? AND usage = ?',
 );
 export const deleteSigningKeys = sql<[userId: string]>('DELETE FROM userapi_remote_signing_keys WHERE user_id = ?');
+
+export const insertHeld = sql<[userId: string, most: number]>(
+  `INSERT OR IGNORE INTO userapi_held_lists (user_id)
+   SELECT ? WHERE (SELECT count(*) FROM userapi_held_lists) < ?`,
+);
+export const selectHeld = sql<[], { user_id: UserId }>('SELECT user_id FROM userapi_held_lists ORDER BY user_id');
+export const deleteHeld = sql<[userId: string]>('DELETE FROM userapi_held_lists WHERE user_id = ?');

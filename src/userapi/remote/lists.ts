@@ -49,6 +49,8 @@ const movesState = (entry: StoredEntry): entry is StateMove =>
 
 /** How many updates since the last fetch are remembered. */
 const maxSeen = 100;
+/** How many users' changes are held while rooms are partial. */
+const maxHeld = 20_000;
 const memberType = 'm.room.member';
 
 export class RemoteLists {
@@ -124,7 +126,7 @@ export class RemoteLists {
    * recognise, it must resynchronise its list": the list is then wanted. Returns whether it is.
    */
   update(tx: Tx, { userId, streamId, prevIds, device, deleted }: DeviceUpdate): boolean {
-    if (!this.isShared(tx, userId)) return false;
+    if (!this.isShared(tx, userId)) return this.#hold(tx, userId);
     const row = tx.get(rows.selectList, userId);
     const seen = new Set(row === undefined ? [] : (JSON.parse(row.seen) as number[]));
     const isKnown = (id: number): boolean => row !== undefined && (id <= row.base_stream || seen.has(id));
@@ -146,7 +148,7 @@ export class RemoteLists {
 
   /** Replaces cross-signing keys; they are in no sequence. Returns whether the list is wanted. */
   updateSigningKeys(tx: Tx, { userId, keys }: SigningKeyUpdate): boolean {
-    if (!this.isShared(tx, userId)) return false;
+    if (!this.isShared(tx, userId)) return this.#hold(tx, userId);
     if (!this.isFresh(tx, userId)) {
       this.want(tx, userId, true);
       this.#watcher?.updated(tx, userId, 0);
@@ -204,6 +206,7 @@ export class RemoteLists {
   /** The projection: who shares no room any more is followed no longer (INVARIANTS 19). */
   #follow(tx: Tx, entry: StoredEntry, position: Position): void {
     if (!movesState(entry)) return;
+    if (entry.topic === 'room.unpartial') this.#release(tx);
     if (tx.get(rows.selectAny) === undefined) return;
     if (entry.topic === 'room.event') {
       if (!entry.stateChanged) return;
@@ -224,6 +227,21 @@ export class RemoteLists {
     if (before === 0 || now === 0 || before === now) return;
     for (const { type, stateKey } of this.#rooms.stateDifference(tx, before, now)) {
       if (type === memberType) this.#left(tx, room, stateKey as UserId);
+    }
+  }
+
+  /** Who is in a partial room is not known yet: clients are told of his change when it is. */
+  #hold(tx: Tx, userId: UserId): false {
+    if (this.#rooms.hasPartialRooms(tx)) tx.run(rows.insertHeld, userId, maxHeld);
+    return false;
+  }
+
+  /** A room became whole: its members among those who wait are told of. */
+  #release(tx: Tx): void {
+    for (const { user_id: userId } of tx.all(rows.selectHeld)) {
+      if (!this.isShared(tx, userId)) continue;
+      tx.run(rows.deleteHeld, userId);
+      this.#changes.touch(tx, userId);
     }
   }
 
