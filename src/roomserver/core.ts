@@ -238,6 +238,8 @@ export interface RoomReader {
   hasPartialRooms(snapshot: Snapshot): boolean;
   /** While a room is partial: the servers that were in it when we joined, as the resident told. */
   partialServers(snapshot: Snapshot, room: RoomNid): ServerName[];
+  /** Partial rooms that a user may be in: his server takes part, and nothing is known of himself. */
+  presumedRooms(snapshot: Snapshot, user: UserId): RoomNid[];
   /** The Position at which a room that was partial became whole; 0: it never was partial. */
   wholeSince(snapshot: Snapshot, room: RoomNid): Position;
   /** The Position of the join that made the room partial, now or the last time; 0: it never was. */

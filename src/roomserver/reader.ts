@@ -7,6 +7,7 @@ import type { Snapshot } from '../storage/index.ts';
 import type { RoomReader } from './core.ts';
 import { hostReader } from './host-reader.ts';
 import { redactedTexts } from './input/annotate.ts';
+import { presumedRooms } from './query/presumed.ts';
 import type { Block } from './state/blocks.ts';
 import { entriesOf } from './state/snapshots.ts';
 import { childRows, relatingNids, transactionOf } from './storage/annotations.ts';
@@ -209,6 +210,7 @@ function memberReader(
   | 'isPartial'
   | 'hasPartialRooms'
   | 'partialServers'
+  | 'presumedRooms'
   | 'wholeSince'
   | 'partialSince'
   | 'wholeAt'
@@ -236,6 +238,7 @@ function memberReader(
     hasPartialRooms: (snapshot) => stores.partial.all(snapshot).length > 0,
     isPartial: (snapshot, room) => stores.partial.get(snapshot, room) !== undefined,
     partialServers: (snapshot, room) => stores.partial.servers(snapshot, room),
+    presumedRooms: (snapshot, user) => presumedRooms(stores, snapshot, user),
     wholeSince: (snapshot, room) => stores.partial.wholeSince(snapshot, room),
     partialSince: (snapshot, room) => stores.partial.began(snapshot, room),
     wholeAt: (snapshot, room, position) => stores.partial.wholeAt(snapshot, room, position),

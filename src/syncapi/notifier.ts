@@ -145,6 +145,8 @@ export class Notifier {
       case 'user.account_data':
         return this.#concernUser(entry.user, concerned);
       case 'user.presence':
+        this.#concernPresumed(entry.user, concerned);
+        return this.#concernSharing(entry.user, concerned);
       case 'user.device_list':
         return this.#concernSharing(entry.user, concerned);
       case 'device.to_device':
@@ -176,6 +178,13 @@ export class Notifier {
     if (this.#parked === 0) return;
     const rooms =
       this.#watches.get(user)?.rooms ?? this.#db.read((snapshot) => this.#rooms.joinedRooms(snapshot, user));
+    for (const room of rooms) this.#concernRoom(room, concerned);
+  }
+
+  /** Who waits in a partial-state room that the user may be in. */
+  #concernPresumed(user: UserId, concerned: Set<Parked>): void {
+    if (this.#parked === 0) return;
+    const rooms = this.#db.read((snapshot) => this.#rooms.presumedRooms(snapshot, user));
     for (const room of rooms) this.#concernRoom(room, concerned);
   }
 

@@ -17,7 +17,7 @@ const updateSchema = v.object({
 });
 
 export const presenceEdu =
-  ({ db, users: { presence }, remoteUsers: { lists } }: EduParts): EduKind =>
+  ({ db, rooms, users: { presence }, remoteUsers: { lists } }: EduParts): EduKind =>
   async (origin, content) => {
     const slice = new Slice();
     for (const each of readContent(schema, content)?.push.slice(0, maxUpdates) ?? []) {
@@ -25,7 +25,10 @@ export const presenceEdu =
       const update = readContent(updateSchema, each);
       const userId = update && userOf(origin, update.user_id);
       if (update === undefined || userId === undefined) continue;
-      if (!db.read((snapshot) => lists.isShared(snapshot, userId))) continue;
+      const concernsUs = db.read(
+        (snapshot) => lists.isShared(snapshot, userId) || rooms.presumedRooms(snapshot, userId).length > 0,
+      );
+      if (!concernsUs) continue;
       const ago = update.last_active_ago ?? undefined;
       presence.hear(userId, {
         state: update.presence,

@@ -1,20 +1,25 @@
 /** `presence`: last known presence of those who share a room with the user, when it changed or they have met anew. */
 import type { Entry } from '../../bus/index.ts';
 import { matchesEvent } from '../../matrix/filters.ts';
+import type { UserId } from '../../matrix/ids.ts';
 import type { Compose, Part, Pass } from '../pass.ts';
 import { sharingOf } from './device-lists.ts';
 import { isPause, type Item } from './item.ts';
 
+/** Who shares a room with the user, or may: of members of partial-state rooms their servers know better than we do. */
+const concerns = (pass: Pass, user: UserId): boolean =>
+  pass.sharesRoom(user) || pass.parts.rooms.presumedRooms(pass.snapshot, user).some((room) => pass.isJoined(room));
+
 function* polylog(pass: Pass): Compose<void> {
   let step = 0;
   for (const user of pass.parts.userData.presenceChanges(pass.since)) {
-    if (pass.sharesRoom(user)) pass.presence.add(user);
+    if (concerns(pass, user)) pass.presence.add(user);
     if (isPause(step++)) yield;
   }
 }
 
 function linear(pass: Pass, entry: Entry): boolean {
-  if (entry.topic !== 'user.presence' || !pass.sharesRoom(entry.user)) return false;
+  if (entry.topic !== 'user.presence' || !concerns(pass, entry.user)) return false;
   pass.presence.add(entry.user);
   return true;
 }
