@@ -196,7 +196,7 @@ export class PartialWorld implements AsyncDisposable {
 
   async faults(): Promise<string[]> {
     const found: string[] = [];
-    for await (const fault of verifyRoomserver(this.joiner.db, 'two.example' as ServerName)) found.push(fault);
+    for (const fault of verifyRoomserver(this.joiner.db, 'two.example' as ServerName)) found.push(fault);
     return found;
   }
 

@@ -1,0 +1,270 @@
+/**
+ * A scripted server that is in rooms and lets others join them without members (MSC3902): it keeps its answers to
+ * `/state_ids` and `/state` back until a test releases them, and notes whatever it is sent.
+ */
+import type { EventId, ServerName } from '../../src/matrix/ids.ts';
+import { eventTemplate } from '../../src/matrix/event-builder.ts';
+import type { JsonObject, JsonValue } from '../../src/matrix/json.ts';
+import { type Pdu, type RoomEvent, toRoomEvent } from '../../src/matrix/pdu.ts';
+import type { Answer } from './client.ts';
+import { type PeerRequest, startKeyedPeer, TestNetwork } from './federation.ts';
+import { hang, RoomPeer, type Script } from './intake.ts';
+import { SignedRoom } from './room-builder.ts';
+import { ScriptedServer } from './scripted-server.ts';
+import type { FederatedServer } from './servers.ts';
+import type { TestCa } from './tls.ts';
+
+export interface Edu {
+  readonly edu_type: string;
+  readonly content: JsonObject;
+}
+
+/** A room of the resident, and how it speaks of it to those who join. */
+export class ResidentRoom {
+  readonly room: SignedRoom;
+  /** Events whose state was asked for, in order. */
+  readonly asked: string[] = [];
+  /** `servers_in_room` of the next joins; default: the truth. */
+  servers: readonly string[] | undefined;
+  /** Whether members are left out when that is wished. */
+  omits = true;
+  /** What it says about the state before an event, by `state_ids` or `state`; undefined: the truth. */
+  tell: (endpoint: string, eventId: string) => unknown = () => undefined;
+  #held: Promise<void>;
+  #release = (): void => undefined;
+  #noteAsked = (): void => undefined;
+  readonly #wasAsked: Promise<void>;
+
+  constructor(room: SignedRoom) {
+    this.room = room;
+    this.#held = new Promise((resolve) => (this.#release = resolve));
+    this.#wasAsked = new Promise((resolve) => (this.#noteAsked = resolve));
+  }
+
+  get id(): string {
+    return this.room.roomId;
+  }
+
+  get path(): string {
+    return `/_matrix/client/v3/rooms/${encodeURIComponent(this.id)}`;
+  }
+
+  /** Answers about the state go out from now on. */
+  release(): void {
+    this.#release();
+  }
+
+  /** They are held back again. */
+  hold(): void {
+    this.#held = new Promise((resolve) => (this.#release = resolve));
+  }
+
+  /** Resolves when somebody has asked for a state. */
+  stateAsked(): Promise<void> {
+    return this.#wasAsked;
+  }
+
+  /** Resolves when an answer about the state may go out. */
+  async beforeState(eventId: string): Promise<void> {
+    this.asked.push(eventId);
+    this.#noteAsked();
+    await this.#held;
+  }
+
+  get creator(): string {
+    return this.room.creator;
+  }
+
+  /** The current event of a key. */
+  current(type: string, key = ''): RoomEvent {
+    const event = this.room.event(this.room.currentState().get(type)?.get(key) ?? 0);
+    if (event === undefined) throw new Error(`the room has no ${type} ${key}`);
+    return event;
+  }
+
+  /** Member event of one of the room's users, made by himself unless `sender` is given. */
+  member(user: string, membership: string, sender = user): RoomEvent {
+    return this.room.say({ type: 'm.room.member', stateKey: user, sender, content: { membership } });
+  }
+}
+
+export class PartialResident implements AsyncDisposable {
+  readonly peer: RoomPeer;
+  readonly rooms: Map<string, ResidentRoom>;
+  /** What came in transactions, in order. */
+  readonly pdus: RoomEvent[] = [];
+  readonly edus: Edu[] = [];
+  readonly #asking: ScriptedServer;
+  #transactions = 0;
+
+  constructor(peer: RoomPeer, rooms: Map<string, ResidentRoom>) {
+    this.peer = peer;
+    this.rooms = rooms;
+    this.#asking = new ScriptedServer(peer.peer);
+    peer.scripts.set('make_join', (_request, url) => this.#template(url));
+    peer.scripts.set('send_join', (request, url) => this.#letIn(request, url));
+    peer.scripts.set('send', (request) => this.#take(request));
+    peer.scripts.set('state_ids', (request, url, response) => this.#tellState(request, url, response));
+    peer.scripts.set('state', (request, url, response) => this.#tellState(request, url, response));
+    peer.scripts.set('user', (_request, url) => this.#devices(url));
+  }
+
+  /** `beside`: another resident, whose rooms this one is in too. */
+  static async start(ca: TestCa, beside?: PartialResident): Promise<PartialResident> {
+    const network = Object.assign(new TestNetwork(), { ca });
+    const peer: RoomPeer = new RoomPeer(
+      await startKeyedPeer(network, 'localhost', (request, response) =>
+        peer.answer({ ...request, url: request.url.replace('/v2/', '/v1/') }, response),
+      ),
+    );
+    return new PartialResident(peer, beside?.rooms ?? new Map());
+  }
+
+  get name(): ServerName {
+    return this.peer.name;
+  }
+
+  user(localpart: string): string {
+    return this.peer.user(localpart);
+  }
+
+  /** A public room of a creator of its own with derek in it; `levels` are power levels of users. */
+  openRoom(levels: Record<string, number> = {}, version = '12'): ResidentRoom {
+    const charlie = this.user(`charlie${this.rooms.size}`);
+    const room = SignedRoom.open(version, charlie);
+    room.join(this.user('derek'));
+    const named = Object.fromEntries(Object.entries(levels).map(([name, level]) => [this.user(name), level]));
+    if (Object.keys(levels).length > 0) {
+      const users = { ...(room.rules.privilegedCreators ? {} : { [charlie]: 100 }), ...named };
+      room.say({ type: 'm.room.power_levels', stateKey: '', sender: charlie, content: { users } });
+    }
+    return this.keep(room);
+  }
+
+  /** Is in a room from now on. */
+  keep(room: SignedRoom): ResidentRoom {
+    const kept = this.rooms.get(room.roomId) ?? new ResidentRoom(room);
+    this.rooms.set(room.roomId, kept);
+    this.peer.rooms.set(room.roomId, room);
+    return kept;
+  }
+
+  /** Sends a transaction. @throws unless it was taken */
+  async send(server: FederatedServer, pdus: readonly RoomEvent[], edus: readonly Edu[] = []): Promise<Answer> {
+    this.#transactions += 1;
+    const body = { origin: this.name, origin_server_ts: 1, pdus: pdus.map(({ pdu }) => pdu), edus };
+    const uri = `/_matrix/federation/v1/send/t${this.#transactions}`;
+    const answer = await this.ask(server, 'PUT', uri, body as unknown as JsonValue);
+    if (answer.status !== 200) throw new Error(`a transaction was refused: ${JSON.stringify(answer)}`);
+    return answer;
+  }
+
+  ask(server: FederatedServer, method: string, uri: string, body?: JsonValue): Promise<Answer> {
+    return this.#asking.ask(server, method, uri, body);
+  }
+
+  #roomOf(url: URL): ResidentRoom | undefined {
+    return this.rooms.get(decodeURIComponent(url.pathname.split('/')[5] ?? ''));
+  }
+
+  #template(url: URL): JsonObject | undefined {
+    const found = this.#roomOf(url);
+    const user = decodeURIComponent(url.pathname.split('/')[6] ?? '');
+    if (found === undefined) return undefined;
+    return { room_version: found.room.rules.version, event: joinTemplate(found.room, user) };
+  }
+
+  #letIn(request: PeerRequest, url: URL): JsonObject | undefined {
+    const found = this.#roomOf(url);
+    if (found === undefined) return undefined;
+    const { room } = found;
+    const join = toRoomEvent(JSON.parse(request.body) as Pdu, room.rules);
+    if (!room.isAllowed(join)) return undefined;
+    const before = room.stateBehind(join.prevEvents);
+    const ids = Object.values(room.ids(before)) as EventId[];
+    const servers = found.servers ?? [
+      ...new Set(
+        [...(before.get('m.room.member') ?? [])]
+          .filter(([, nid]) => room.event(nid)?.content.membership === 'join')
+          .map(([user]) => user.slice(user.indexOf(':') + 1)),
+      ),
+    ];
+    room.receive(join);
+    const omits = found.omits && url.searchParams.get('omit_members') === 'true';
+    const told = ids.filter((id) => !omits || eventOf(room, id).type !== 'm.room.member');
+    const chain = withAuth(room, [...told, join.eventId]).filter((id) => id !== join.eventId);
+    return {
+      ...{ event: join.pdu, state: told.map((id) => eventOf(room, id).pdu) },
+      auth_chain: chain.map((id) => eventOf(room, id).pdu),
+      ...(omits ? { members_omitted: true, servers_in_room: [...servers] } : { members_omitted: false }),
+    };
+  }
+
+  #take(request: PeerRequest): JsonObject {
+    const { pdus = [], edus = [] } = JSON.parse(request.body) as { pdus?: Pdu[]; edus?: Edu[] };
+    for (const pdu of pdus) {
+      const room = this.rooms.get(String(pdu.room_id))?.room;
+      if (room === undefined) continue;
+      const event = toRoomEvent(pdu, room.rules);
+      this.pdus.push(event);
+      const knows = (id: string): boolean => room.events.some(({ eventId }) => eventId === id);
+      if (!knows(event.eventId) && [...event.prevEvents, ...event.authEvents].every(knows)) room.receive(event);
+    }
+    this.edus.push(...edus);
+    return { pdus: {} };
+  }
+
+  readonly #tellState: Script = async (_request, url, response) => {
+    const found = this.#roomOf(url);
+    if (found === undefined) return undefined;
+    await found.beforeState(url.searchParams.get('event_id') ?? '');
+    const [, , , , endpoint = ''] = url.pathname.split('/');
+    return response.destroyed ? hang : found.tell(endpoint, url.searchParams.get('event_id') ?? '');
+  };
+
+  /** Every user has one device, whose list has the number of requests for it as its stream id. */
+  #devices(url: URL): JsonObject | undefined {
+    const [, , , , , what = '', user = ''] = url.pathname.split('/').map(decodeURIComponent);
+    if (what !== 'devices') return { device_keys: {} };
+    const keys = { [`ed25519:DEVICE`]: 'key' };
+    const device = { user_id: user, device_id: 'DEVICE', algorithms: [], keys, signatures: {} };
+    return { user_id: user, stream_id: 1, devices: [{ device_id: 'DEVICE', keys: device }] };
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const room of this.rooms.values()) room.release();
+    await this.peer[Symbol.asyncDispose]();
+  }
+}
+
+function eventOf(room: SignedRoom, id: string): RoomEvent {
+  const event = room.event(room.nid(id));
+  if (event === undefined) throw new Error(`the room has no event ${id}`);
+  return event;
+}
+
+/** Events and all that they cite. */
+function withAuth(room: SignedRoom, ids: readonly EventId[]): EventId[] {
+  const found = new Set<EventId>();
+  const waiting = [...ids];
+  for (let id = waiting.pop(); id !== undefined; id = waiting.pop()) {
+    if (found.has(id)) continue;
+    found.add(id);
+    waiting.push(...eventOf(room, id).authEvents);
+  }
+  return [...found];
+}
+
+/** An unsigned join on the forward extremities. */
+function joinTemplate(room: SignedRoom, user: string): JsonObject {
+  const content = { membership: 'join' };
+  const plan = room.build('$plan', { type: 'm.room.member', sender: user, stateKey: user, content });
+  const cite = (eventId: EventId) =>
+    room.rules.eventReferencesArePairs ? { eventId, pdu: eventOf(room, eventId).pdu } : eventId;
+  return eventTemplate({
+    rules: room.rules,
+    proto: { type: 'm.room.member', sender: user, state_key: user, content, room_id: room.roomId },
+    ...{ prevEvents: plan.prevEvents.map(cite), authEvents: plan.authEvents.map(cite) },
+    ...{ depth: plan.depth, originServerTs: 0 },
+  });
+}
