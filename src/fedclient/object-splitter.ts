@@ -32,8 +32,14 @@ const isSpace = (byte: number): boolean => byte === 0x20 || byte === 0x0a || byt
 /** Before `{`, at a key, after its colon, in a member's value, in a named list, after one, after the closing brace. */
 type Place = 'start' | 'key' | 'colon' | 'value' | 'list' | 'listed' | 'end';
 
-export class ObjectSplitter {
-  readonly #lists: ReadonlyMap<string, string[]>;
+/** What takes the elements of a list. */
+export interface TextSink {
+  readonly length: number;
+  push(text: string): unknown;
+}
+
+export class ObjectSplitter<L extends TextSink> {
+  readonly #lists: ReadonlyMap<string, L>;
   readonly #present = new Set<string>();
   readonly #limits: SplitLimits;
   #place: Place = 'start';
@@ -49,13 +55,14 @@ export class ObjectSplitter {
   #restBytes = 0;
   readonly #rest: string[] = [];
 
-  constructor(lists: readonly string[], limits: SplitLimits = defaultSplitLimits) {
-    this.#lists = new Map(lists.map((name) => [name, []]));
+  /** @param newList makes what the elements of each list are put into */
+  constructor(lists: readonly string[], newList: () => L, limits: SplitLimits = defaultSplitLimits) {
+    this.#lists = new Map(lists.map((name) => [name, newList()]));
     this.#limits = limits;
   }
 
   /** Raw elements of a named list; undefined when the object lacks it or has something else in its place. */
-  elements(list: string): readonly string[] | undefined {
+  elements(list: string): L | undefined {
     return this.#present.has(list) ? this.#lists.get(list) : undefined;
   }
 

@@ -2,7 +2,8 @@
 import * as v from 'valibot';
 import { isJsonObject, isTooDeep, parseJson, type JsonObject } from '../matrix/json.ts';
 import { bytesOf, type FederationAnswer } from './exchange.ts';
-import { ObjectSplitter } from './object-splitter.ts';
+import { ObjectSplitter, type TextSink } from './object-splitter.ts';
+import { TextList } from './text-list.ts';
 
 /** The answer is not what the specification says. */
 export class BadReply extends Error {
@@ -33,26 +34,37 @@ export const replyOf =
   async (answer: FederationAnswer): Promise<v.InferOutput<S>> =>
     checked(schema, await jsonReply(answer));
 
-export interface ListReply<L extends string, T> {
+export interface ListReply<N extends string, L, T> {
   /** Raw JSON texts, neither parsed nor checked. */
-  readonly lists: Readonly<Record<L, readonly string[]>>;
+  readonly lists: Readonly<Record<N, L>>;
   /** All other members. */
   readonly rest: T;
   readonly restText: string;
 }
 
-/** A reader of objects with long lists: their elements as raw text, the other members by a schema. */
-export const listReplyOf =
-  <const L extends string, S extends v.GenericSchema>(lists: readonly L[], schema: S) =>
-  async (answer: FederationAnswer): Promise<ListReply<L, v.InferOutput<S>>> => {
-    const splitter = new ObjectSplitter(lists);
+const readerOf =
+  <const N extends string, L extends TextSink, S extends v.GenericSchema>(
+    names: readonly N[],
+    schema: S,
+    newList: () => L,
+  ) =>
+  async (answer: FederationAnswer): Promise<ListReply<N, L, v.InferOutput<S>>> => {
+    const splitter = new ObjectSplitter(names, newList);
     for await (const piece of answer.body) splitter.push(piece);
     const restText = splitter.end();
     const rest = checked(schema, objectOf(restText));
-    const entries = lists.map((list): [L, readonly string[]] => {
-      const elements = splitter.elements(list);
-      if (elements === undefined) throw new BadReply(`the answer has no list ${list}`);
-      return [list, elements];
+    const entries = names.map((name): [N, L] => {
+      const elements = splitter.elements(name);
+      if (elements === undefined) throw new BadReply(`the answer has no list ${name}`);
+      return [name, elements];
     });
-    return { lists: Object.fromEntries(entries) as Record<L, readonly string[]>, rest, restText };
+    return { lists: Object.fromEntries(entries) as Record<N, L>, rest, restText };
   };
+
+/** A reader of objects with long lists: their elements as raw text, the other members by a schema. */
+export const listReplyOf = <const N extends string, S extends v.GenericSchema>(names: readonly N[], schema: S) =>
+  readerOf(names, schema, (): string[] => []);
+
+/** The same for lists as big as a room. */
+export const bigReplyOf = <const N extends string, S extends v.GenericSchema>(names: readonly N[], schema: S) =>
+  readerOf(names, schema, () => new TextList());

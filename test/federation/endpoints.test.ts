@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
 import type { FedClient } from '../../src/fedclient/index.ts';
+import { TextList } from '../../src/fedclient/text-list.ts';
 import type { Result } from '../../src/util/result.ts';
 import { sendJson, startFed, startKeyedPeer, startPeer, TestNetwork } from '../support/federation.ts';
 import type { KeyedPeer, PeerHandler, TestFed } from '../support/federation.ts';
@@ -27,6 +28,7 @@ beforeEach(() => {
 const replying = (body: unknown) => {
   answer = (_, response) => (typeof body === 'string' ? void response.end(body) : sendJson(response, body));
 };
+const list = (...texts: readonly string[]): TextList => TextList.of(texts);
 const room = '!a/b:peer.test';
 const event = '{"type":"m.room.member","n":1.0}';
 
@@ -61,7 +63,7 @@ const cases: readonly Case[] = [
     reply: `{"state":[${event}, {"x":2}],"auth_chain":[],"event":${event},"members_omitted":true,"servers_in_room":["a"]}`,
     asked: ['PUT', `/_matrix/federation/v2/send_join/${id}/%24e?omit_members=true`],
     body: '{"n":1.0,"type":"m.room.member"}',
-    value: { state: [event, '{"x":2}'], authChain: [], event, membersOmitted: true, serversInRoom: ['a'] },
+    value: { state: list(event, '{"x":2}'), authChain: list(), event, membersOmitted: true, serversInRoom: ['a'] },
     wrong: [{ state: [] }, { auth_chain: [] }, { state: {}, auth_chain: [] }, { state: [], auth_chain: [], event: 1 }],
   },
   {
@@ -146,7 +148,7 @@ const cases: readonly Case[] = [
     call: () => api.state(peer.name, room, '$e'),
     reply: `{"pdus":[${event}],"auth_chain":[${event},${event}]}`,
     asked: ['GET', `${path}/state/${id}?event_id=%24e`],
-    value: { state: [event], authChain: [event, event] },
+    value: { state: list(event), authChain: list(event, event) },
     wrong: [{ pdus: [] }],
   },
   {

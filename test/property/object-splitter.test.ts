@@ -3,9 +3,9 @@ import fc from 'fast-check';
 import { ObjectSplitter, SplitError } from '../../src/fedclient/object-splitter.ts';
 
 /** Feeds text in pieces of the given sizes, again and again. */
-function split(text: string, sizes: readonly number[], lists: readonly string[]): ObjectSplitter {
+function split(text: string, sizes: readonly number[], lists: readonly string[]): ObjectSplitter<string[]> {
   const bytes = Buffer.from(text);
-  const splitter = new ObjectSplitter(lists);
+  const splitter = new ObjectSplitter(lists, (): string[] => []);
   for (let at = 0, turn = 0; at < bytes.length; turn += 1) {
     const size = sizes[turn % sizes.length] ?? 1;
     splitter.push(bytes.subarray(at, at + size));
@@ -73,7 +73,7 @@ describe('taking an object apart while it arrives', () => {
   test('is bounded in elements, in the size of one, and in the rest', () => {
     const limits = { element: 100, elements: 10, rest: 100 };
     const feed = (text: string) => () => {
-      const splitter = new ObjectSplitter(['a'], limits);
+      const splitter = new ObjectSplitter(['a'], (): string[] => [], limits);
       for (let at = 0; at < text.length; at += 10) splitter.push(Buffer.from(text.slice(at, at + 10)));
       return splitter.end();
     };

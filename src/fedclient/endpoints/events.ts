@@ -4,7 +4,7 @@ import type { ServerName } from '../../matrix/ids.ts';
 import { isJsonObject, parseJson, type JsonObject } from '../../matrix/json.ts';
 import type { FederationClient } from '../client.ts';
 import type { FederationAnswer } from '../exchange.ts';
-import { listReplyOf, replyOf } from '../reply.ts';
+import { bigReplyOf, listReplyOf, replyOf } from '../reply.ts';
 import { call, mebibyte, minute, path, second, type Called, type CallOptions } from './call.ts';
 
 /** What became of each event of a transaction, by event id. */
@@ -12,8 +12,8 @@ export type SendAnswer = Readonly<Record<string, { readonly error: string | unde
 
 export interface StateAnswer {
   /** Raw PDUs: the state before the event. */
-  readonly state: readonly string[];
-  readonly authChain: readonly string[];
+  readonly state: Iterable<string>;
+  readonly authChain: Iterable<string>;
 }
 
 export interface StateIds {
@@ -45,7 +45,7 @@ const readPdus = async (answer: FederationAnswer): Promise<readonly string[]> =>
   (await listReplyOf(['pdus'], anything)(answer)).lists.pdus;
 
 async function readState(answer: FederationAnswer): Promise<StateAnswer> {
-  const { lists } = await listReplyOf(['pdus', 'auth_chain'], anything)(answer);
+  const { lists } = await bigReplyOf(['pdus', 'auth_chain'], anything)(answer);
   return { state: lists.pdus, authChain: lists.auth_chain };
 }
 

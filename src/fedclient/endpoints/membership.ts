@@ -6,7 +6,7 @@ import { isJsonObject, parseJson, rawElements, rawMembers, type JsonObject } fro
 import type { FederationClient } from '../client.ts';
 import { bytesOf, type FederationAnswer } from '../exchange.ts';
 import type { FederationFault } from '../fault.ts';
-import { BadReply, listReplyOf, replyOf } from '../reply.ts';
+import { BadReply, bigReplyOf, listReplyOf, replyOf } from '../reply.ts';
 import { call, mebibyte, minute, path, second, type Called, type CallOptions } from './call.ts';
 
 export interface EventTemplate {
@@ -17,9 +17,9 @@ export interface EventTemplate {
 
 export interface JoinAnswer {
   /** Raw PDUs: the state before the join. */
-  readonly state: readonly string[];
+  readonly state: Iterable<string>;
   /** Raw PDUs. */
-  readonly authChain: readonly string[];
+  readonly authChain: Iterable<string>;
   /** Raw PDU: the join event with the resident server's signature, where it sends one. */
   readonly event: string | undefined;
   readonly membersOmitted: boolean;
@@ -52,7 +52,7 @@ async function makeTemplate(answer: FederationAnswer): Promise<EventTemplate> {
 }
 
 async function joinAnswer(answer: FederationAnswer): Promise<JoinAnswer> {
-  const { lists, rest, restText } = await listReplyOf(['state', 'auth_chain'], joined)(answer);
+  const { lists, rest, restText } = await bigReplyOf(['state', 'auth_chain'], joined)(answer);
   return {
     state: lists.state,
     authChain: lists.auth_chain,

@@ -1,6 +1,6 @@
 /**
  * Many events of a room, as answers to /state and /send_join bring them: up to some hundred thousand texts in any order.
- * They are checked and stored as outliers a few hundred at a time, the next ones checked while the last ones are stored,
+ * They are checked and stored as outliers about a hundred at a time, the next ones checked while the last ones are stored,
  * so that no more than these are in memory as objects. An event that cites one of the bundle waits for it as text.
  */
 import type { EventId } from '../../matrix/ids.ts';
@@ -11,9 +11,9 @@ import { type FetchParts, isStored } from './parts.ts';
 import type { FailedPdu } from './pdus.ts';
 
 /** Texts that are checked at a time. */
-const perCheck = 400;
+const perCheck = 128;
 /** Events that are stored at a time. */
-const perStore = 400;
+const perStore = 128;
 /** Failures that are told. */
 const mostFailures = 100;
 
@@ -57,18 +57,14 @@ export class EventBundle {
   }
 
   /** Takes texts; `each` is shown those that passed checks 1 to 3. Less is waiting when what is cited comes first. */
-  async add(texts: readonly string[], each: (event: RoomEvent) => void = () => undefined): Promise<void> {
-    const { pdus } = this.#parts;
-    const { roomId, rules } = this.#room;
-    const isKnown = (id: EventId): boolean => !this.#wants(id);
-    for (let from = 0; from < texts.length; from += perCheck) {
-      const part = texts.slice(from, from + perCheck);
-      const { events, failed } = await pdus.check(part, rules, { roomId, anyReferenceCount: true, isKnown });
-      this.failed.push(...failed.slice(0, mostFailures - this.failed.length));
-      this.#place(events);
-      for (const event of events) each(event);
-      await this.#store(perStore);
+  async add(texts: Iterable<string>, each: (event: RoomEvent) => void = () => undefined): Promise<void> {
+    let part: string[] = [];
+    for (const text of texts) {
+      if (part.push(text) < perCheck) continue;
+      await this.#check(part, each);
+      part = [];
     }
+    if (part.length > 0) await this.#check(part, each);
   }
 
   /** Stores the last ones; resolves with those events that lack some that they cite. */
@@ -76,6 +72,17 @@ export class EventBundle {
     await this.#store(1);
     await this.#storing;
     return [...this.#waiting.values()].map((waiting) => this.#eventOf(waiting));
+  }
+
+  async #check(texts: readonly string[], each: (event: RoomEvent) => void): Promise<void> {
+    const { roomId, rules } = this.#room;
+    const isKnown = (id: EventId): boolean => !this.#wants(id);
+    const wish = { roomId, anyReferenceCount: true, isKnown };
+    const { events, failed } = await this.#parts.pdus.check(texts, rules, wish);
+    this.failed.push(...failed.slice(0, mostFailures - this.failed.length));
+    this.#place(events);
+    for (const event of events) each(event);
+    await this.#store(perStore);
   }
 
   /** Whether an event of the bundle, or one that it cites, is stored. To be asked at the end. */

@@ -116,8 +116,9 @@ export class RemoteJoining {
   async #check({ event, rules }: MemberEvent, answer: JoinAnswer): Promise<Result<Admission, FederationFault>> {
     const join = await this.#signed(event, rules, answer.event);
     if (!join.ok) return join;
-    const creates = answer.state.filter((text) => memberOf(parseIfNamed(text, 'm.room.create'), 'state_key') === '');
-    const { events } = await this.#parts.pdus.check(creates.slice(0, 1), rules, { roomId: event.roomId });
+    const text = find(answer.state, (one) => memberOf(parseIfNamed(one, 'm.room.create'), 'state_key') === '');
+    const texts = text === undefined ? [] : [text];
+    const { events } = await this.#parts.pdus.check(texts, rules, { roomId: event.roomId });
     const [create] = events;
     if (create === undefined) return err(badReply('the state has no create event'));
     if (roomVersionOfCreate(create.content) !== rules.version) {
@@ -151,8 +152,7 @@ export class RemoteJoining {
     const { membersOmitted, serversInRoom = [] } = answer;
     const bundle = new EventBundle(this.#parts, { roomId, rules }, (id) => id !== join.eventId);
     const ids: EventId[] = [];
-    const inState = new Set(answer.state);
-    await bundle.add(answer.authChain.filter((text) => !inState.has(text)));
+    await bundle.add(answer.authChain);
     await bundle.add(answer.state, ({ eventId, stateKey }) => {
       if (stateKey !== undefined) ids.push(eventId);
     });
@@ -179,6 +179,11 @@ export class RemoteJoining {
     const reason = `the state that came with it does not admit the join: ${reasonOf(verdict)}`;
     return err(verdict?.kind === 'rejected' ? refusal(reason) : badReply(reason));
   }
+}
+
+function find(texts: Iterable<string>, isWanted: (text: string) => boolean): string | undefined {
+  for (const text of texts) if (isWanted(text)) return text;
+  return undefined;
 }
 
 /** The event of a text, if it is of this type; most texts need not be taken apart to see that they are not. */

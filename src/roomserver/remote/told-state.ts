@@ -110,8 +110,8 @@ export class ToldStates {
     const answer = await this.#parts.api.state(server, room.roomId, eventId, { signal });
     const bundle = new EventBundle(this.#parts, room, (id) => missing.has(id));
     if (answer.ok) {
-      await bundle.add(answer.value.authChain.slice(0, mostIds));
-      await bundle.add(answer.value.state.slice(0, mostIds));
+      await bundle.add(answer.value.authChain);
+      await bundle.add(answer.value.state);
     }
     const left = await bundle.end();
     return [...left, ...(await this.#singles.fetch(room, [...(await this.#missing([eventId]))], [server], signal))];

@@ -215,6 +215,8 @@ export class EventStore {
       prev === undefined ? null : packList(prev),
     );
     tx.run(rows.insertTexts, nid, texts.client, texts.rest);
+    // Outliers come by thousands, and most are never asked for again.
+    if ((added.flags & rows.flag.outlier) !== 0) return texts.client;
     this.#auth.set(nid, auth);
     this.#parsed.set(nid, event);
     return texts.client;
