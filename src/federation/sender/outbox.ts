@@ -17,8 +17,8 @@ import type { Position, Tx } from '../../storage/index.ts';
 import type { DeviceKeys, DeviceLists, Devices } from '../../userapi/index.ts';
 import { deleteOutboxRoom, insertException, insertOutbox, upsertDeviceChange, upsertOutboxRoom } from './storage.ts';
 
-/** Of our events in a partial room, those that a server found late is sent at most: the newest. */
-const mostMissed = 200;
+/** Events since the join of a partial room that are looked at for servers found late: the newest. */
+const mostMissed = 500;
 
 export interface OutboxParts {
   readonly rooms: RoomReader;
@@ -112,21 +112,36 @@ export class Outbox implements Projection {
     this.#introduce(tx, added, user);
   }
 
-  /** The resync of a partial room has found servers that nobody had told us of. */
+  /** The resync of a partial room has found servers in it, or having been in it, that nobody had told us of. */
   #unpartial(tx: Tx, room: RoomNid, position: Position): void {
-    const { rooms, serverName } = this.#parts;
+    const { rooms, serverName, deviceLists, devices } = this.#parts;
     const told = new Set([serverName, ...rooms.partialServers(tx, room)]);
-    const found = rooms.hostsOpenedAt(tx, room, position).filter((server) => !told.has(server));
+    const came = rooms.hostsOpenedAt(tx, room, position).filter((server) => !told.has(server));
+    const went = this.#departed(tx, room, position).filter((server) => !told.has(server));
+    const found = [...new Set([...came, ...went])];
     if (found.length === 0) return;
     const began = rooms.partialSince(tx, room);
     for (const user of rooms.joinedLocalUsers(tx, room)) {
-      this.#introduce(tx, found, user);
-      const streamId = this.#parts.deviceLists.streamId(tx, user) as Position;
+      this.#introduce(tx, came, user);
+      const streamId = deviceLists.streamId(tx, user) as Position;
       if (streamId <= began) continue;
       // Which device has changed since the join is not known any more.
-      for (const deviceId of this.#parts.devices.ids(tx, user)) this.#tell(tx, found, user, deviceId, streamId);
+      for (const deviceId of devices.ids(tx, user)) this.#tell(tx, found, user, deviceId, streamId);
     }
     this.#sendMissed(tx, room, found, position);
+  }
+
+  /** Servers of members who left since the join, by the full state of then. */
+  #departed(tx: Tx, room: RoomNid, position: Position): ServerName[] {
+    const { rooms } = this.#parts;
+    const servers = new Set<ServerName>();
+    for (const event of rooms.timelineBackward(tx, room, position, rooms.partialSince(tx, room), mostMissed)) {
+      const { type, stateKey, snapshot, nid } = event;
+      if (type !== 'm.room.member' || stateKey === null || rooms.membershipOf(tx, nid) === 'join') continue;
+      const before = rooms.stateEvent(tx, snapshot, type, stateKey);
+      if (before !== 0 && rooms.membershipOf(tx, before) === 'join') servers.add(serverNameOf(stateKey as UserId));
+    }
+    return [...servers];
   }
 
   /** Our events since the join, which its resident has passed on, that servers should have got which we did not know to be in the room. */
