@@ -20,6 +20,8 @@ export class Destination {
   state: 'idle' | 'ready' | 'running' | 'pausing' = 'idle';
   /** ms; when a transaction was last sent. */
   sentAt = 0;
+  /** Transactions that followed each other closely, the last one too. */
+  burst = 0;
   /** Refusals that say nothing about whether the server works: the pauses after them. */
   refusal: { readonly since: number; readonly pauseMs: number } | undefined;
 

@@ -38,6 +38,10 @@ export interface SenderCounters {
 
 /** Transactions to one destination are this far apart, in ms, so that one of them takes what comes close together. */
 const gapMs = 75;
+/** So many in a row go without a gap when events wait: what happens once should be known over there at once. */
+const freeInRow = 4;
+/** ms without a transaction after which a row is over. */
+const calmMs = 1000;
 /** Pauses after answers that refuse a transaction; servers that do not answer are the business of `Destinations`. */
 const refused: BackoffPolicy = { firstMs: 1500, youngMaxMs: 30_000, youngMs: 600_000, maxMs: 3_600_000 };
 /** After a fault of our own (a full disk). */
@@ -153,7 +157,7 @@ export class Sender {
   #wake(destination: Destination): void {
     if (destination.state !== 'idle') return;
     const now = this.#parts.clock.now();
-    const at = Math.max(destination.sentAt + gapMs, this.#parts.fed.destinations.retryAt(destination.server));
+    const at = Math.max(destination.sentAt + gapBefore(destination), this.#parts.fed.destinations.retryAt(destination.server));
     if (at > now) this.#queue.at(destination, at);
     else this.#queue.now(destination);
   }
@@ -234,8 +238,10 @@ export class Sender {
       destination.outgoing = undefined;
       destination.kept = 'no';
       destination.refusal = undefined;
-      destination.sentAt = clock.now();
-      return gapMs;
+      const now = clock.now();
+      destination.burst = now - destination.sentAt > calmMs ? 1 : destination.burst + 1;
+      destination.sentAt = now;
+      return gapBefore(destination);
     }
     if (signal.aborted) return gapMs;
     this.counters.failures += 1;
@@ -286,3 +292,6 @@ export class Sender {
     return `${this.#firstId}-${this.#made}`;
   }
 }
+
+/** ms from the last transaction to the next one. */
+const gapBefore = ({ waits, burst }: Destination): number => (waits && burst < freeInRow ? 0 : gapMs);
