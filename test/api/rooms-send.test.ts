@@ -237,6 +237,14 @@ describe('redactions', () => {
     expect((await redact(alice, eventId, 'x1', {})).json.event_id).toBe(json.event_id);
   });
 
+  test('may be asked for without a transaction id', async () => {
+    const { alice, bob } = server;
+    const eventId = await bob.sent(roomId, { body: 'secret' });
+    const { status } = await alice.post(`${roomPath(roomId)}/redact/${encodeURIComponent(eventId)}`, {});
+    expect(status).toBe(200);
+    expect((await bob.event(roomId, eventId)).json.content).toEqual({});
+  });
+
   test('of redactions are told of the redaction, not of what it redacted', async () => {
     const { alice } = server;
     const eventId = await alice.sent(roomId, { body: 'secret' });

@@ -18,6 +18,7 @@ export interface RoomSendRouteParts {
 }
 
 type Target = Readonly<Record<'roomId' | 'eventType', string>>;
+type Redacted = Readonly<Record<'roomId' | 'eventId', string>>;
 type Query = Readonly<Record<string, string | readonly string[]>>;
 
 const base = '/_matrix/client/v3/rooms/:roomId';
@@ -27,7 +28,7 @@ const maxBody = 128 * 1024;
 export const roomSendRoutes = (parts: RoomSendRouteParts): Route[] => [
   ...sendRoutes(parts),
   stateRoute(parts),
-  redactRoute(parts),
+  ...redactRoutes(parts),
 ];
 
 const sendRoutes = ({ db, rooms, perform }: RoomSendRouteParts): Route[] => {
@@ -86,16 +87,13 @@ const stateRoute = ({ db, rooms, perform, memberships, queries }: RoomSendRouteP
     },
   });
 
-const redactRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
-  route({
-    method: 'PUT',
-    path: `${base}/redact/:eventId/:txnId`,
+const redactRoutes = ({ db, rooms, perform }: RoomSendRouteParts): Route[] => {
+  const row = {
     auth: 'user',
     rate: 'message',
-    transaction: 'txnId',
     maxBody,
     body: jsonObject,
-    handle: ({ requester, params, body, transaction }) => {
+    handle: ({ requester, params, body, transaction }: RequestContext<'user', Redacted, unknown, JsonObject>) => {
       const sender = senderOf(requester, transaction);
       return db.write((tx) => {
         const room = findRoom(tx, rooms, params.roomId);
@@ -104,4 +102,10 @@ const redactRoute = ({ db, rooms, perform }: RoomSendRouteParts): Route =>
         return reply;
       });
     },
-  });
+  } as const;
+  return [
+    route({ ...row, method: 'PUT', path: `${base}/redact/:eventId/:txnId`, transaction: 'txnId' }),
+    // As with messages.
+    route({ ...row, method: 'POST', path: `${base}/redact/:eventId` }),
+  ];
+};
