@@ -167,10 +167,10 @@ export class Outbox implements Projection {
   /** Tells servers of all devices of a user. */
   #introduce(tx: Tx, servers: readonly ServerName[], user: UserId): void {
     if (servers.length === 0) return;
-    const { deviceKeys, deviceLists } = this.#parts;
+    const { devices, deviceLists } = this.#parts;
     // The stream id that they get with the whole list, which they will ask for.
     const streamId = deviceLists.streamId(tx, user) as Position;
-    for (const deviceId of Object.keys(deviceKeys.query(tx, user, [], user))) {
+    for (const deviceId of devices.ids(tx, user)) {
       this.#tell(tx, servers, user, deviceId, streamId);
     }
   }

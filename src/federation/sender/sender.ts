@@ -157,7 +157,10 @@ export class Sender {
   #wake(destination: Destination): void {
     if (destination.state !== 'idle') return;
     const now = this.#parts.clock.now();
-    const at = Math.max(destination.sentAt + gapBefore(destination), this.#parts.fed.destinations.retryAt(destination.server));
+    const at = Math.max(
+      destination.sentAt + gapBefore(destination),
+      this.#parts.fed.destinations.retryAt(destination.server),
+    );
     if (at > now) this.#queue.at(destination, at);
     else this.#queue.now(destination);
   }
