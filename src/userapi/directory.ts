@@ -243,13 +243,15 @@ class View {
     return newest.room === undefined ? {} : (memberProfile(this.#snapshot, rooms, newest.room, user) ?? {});
   }
 
-  /** Whether anybody may join or read the room. */
+  /** Whether anybody may join or read the room; of one that this server is not in any more nothing is known. */
   #isOpen(nid: RoomNid): boolean {
     const known = this.#open.get(nid);
     if (known !== undefined) return known;
     const { rooms } = this.#parts;
     const room = rooms.roomByNid(this.#snapshot, nid);
-    const isOpen = joinRuleIn(this.#snapshot, rooms, room) === 'public' || isWorldReadable(this.#snapshot, rooms, room);
+    const isOpen =
+      rooms.isServerJoined(this.#snapshot, nid) &&
+      (joinRuleIn(this.#snapshot, rooms, room) === 'public' || isWorldReadable(this.#snapshot, rooms, room));
     this.#open.set(nid, isOpen);
     return isOpen;
   }
