@@ -10,6 +10,7 @@ import {
   type UserId,
   parseRoomAlias,
   parseRoomId,
+  parseServerName,
   serverNameOf,
 } from '../../matrix/ids.ts';
 import { type JsonObject, asString, memberOf } from '../../matrix/json.ts';
@@ -27,6 +28,7 @@ import { findRoom } from '../query/room-access.ts';
 import { currentLevels } from '../query/room-auth.ts';
 import type { Room } from '../types.ts';
 import type { RemoteAliases } from './aliases.ts';
+import type { RemoteDirectory } from './directory.ts';
 import type { Handshakes } from './handshakes.ts';
 import { RemoteJoining, isErrcode } from './join-room.ts';
 import type { PduChecker } from './pdus.ts';
@@ -42,6 +44,7 @@ export interface RemoteMembershipParts {
     readonly pdus: PduChecker;
     readonly aliases: RemoteAliases;
     readonly handshakes: Handshakes;
+    readonly directory: Pick<RemoteDirectory, 'space'>;
     readonly partial: Pick<PartialRooms, 'begin'>;
   };
   readonly partialJoins: boolean;
@@ -154,10 +157,16 @@ export class Entrance {
   async #joinThere(roomId: RoomId, join: JoinEntry, servers: readonly string[]): Promise<void> {
     const { db, rooms, perform, users, remote, log } = this.#parts;
     const { user, isGuest, reason, thirdPartySigned } = join;
+    if (isGuest) {
+      // Residents do not judge by it, and the state is not known before one is in.
+      const asked = servers.flatMap((server) => parseServerName(server) ?? []);
+      const told = await remote.directory.space(roomId, asked, false);
+      if (told?.summary.guest_can_join !== true) {
+        throw matrixError.guestAccessForbidden('The room does not admit guests, as far as is known here');
+      }
+    }
     const content = db.read((snapshot) => {
       refuseBlocked(snapshot, roomId);
-      // Whether the room admits guests is not known before one is in.
-      if (isGuest) throw matrixError.guestAccessForbidden('Guests cannot join rooms on other servers');
       return memberContent(snapshot, users, { membership: 'join', target: user, reason, content: join.content });
     });
     if (thirdPartySigned !== undefined) await exchangeInvite(this.#parts.federation, roomId, user, thirdPartySigned);

@@ -1,0 +1,58 @@
+import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { Client } from '../support/client.ts';
+import { changeBy, invite, joinBy, roomPath } from '../support/rooms-between.ts';
+import { startServers, type FederatedServer } from '../support/servers.ts';
+
+const v3 = '/_matrix/client/v3';
+let [here, there]: FederatedServer[] = [];
+let servers: readonly FederatedServer[] = [];
+let alice: Client;
+
+beforeAll(async () => {
+  ({ servers } = await startServers(2, { set: { 'registration.guests': 'true' } }));
+  [here, there] = servers;
+  alice = await known(here).user('alice');
+}, 60_000);
+afterAll(async () => {
+  for (const server of servers) await server[Symbol.asyncDispose]();
+});
+
+const known = <T>(value: T | undefined): T => {
+  if (value === undefined) throw new Error('not started');
+  return value;
+};
+
+async function guest(): Promise<Client> {
+  const { baseUrl } = known(there);
+  const body = await new Client(baseUrl).must('POST', `${v3}/register?kind=guest`, {});
+  const [userId, deviceId, token] = [body.user_id, body.device_id, body.access_token].map(String);
+  return new Client(baseUrl, { userId: known(userId), deviceId: known(deviceId), token: known(token) });
+}
+
+describe('a guest who is invited to a room of another server', () => {
+  test.each([
+    ['enters it where the room admits guests', 'can_join', 200],
+    ['is refused where it does not', 'forbidden', 403],
+  ])('%s', async (_, access, status) => {
+    const visitor = await guest();
+    const roomId = await alice.createRoom({ preset: 'private_chat' });
+    await alice.must('PUT', `${roomPath(roomId)}/state/m.room.guest_access`, { guest_access: access });
+    expect((await invite(alice, roomId, visitor)).status).toBe(200);
+    expect((await joinBy(visitor, roomId, [])).status).toBe(status);
+  });
+});
+
+describe('the user directory', () => {
+  test('shows members of a public room while this server is in it, and not after', async () => {
+    const bob = await known(there).user('bob');
+    const found = async (): Promise<boolean> => {
+      const body = await bob.must('POST', `${v3}/user_directory/search`, { search_term: 'alice' });
+      return JSON.stringify(body).includes(alice.userId);
+    };
+    const roomId = await alice.createRoom({ preset: 'public_chat' });
+    expect((await joinBy(bob, roomId, [known(here).name])).status).toBe(200);
+    while (!(await found())) await bob.sync(undefined, 0);
+    await changeBy(bob, roomId, 'leave', {});
+    expect(await found()).toBe(false);
+  });
+});
