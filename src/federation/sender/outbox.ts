@@ -14,7 +14,7 @@ import type {
 import { serverNameOf, type ServerName, type UserId } from '../../matrix/ids.ts';
 import type { RoomReader } from '../../roomserver/index.ts';
 import type { Position, Tx } from '../../storage/index.ts';
-import type { DeviceKeys, DeviceLists, Devices } from '../../userapi/index.ts';
+import type { DeviceLists, Devices } from '../../userapi/index.ts';
 import { deleteOutboxRoom, insertException, insertOutbox, upsertDeviceChange, upsertOutboxRoom } from './storage.ts';
 
 /** Events since the join of a partial room that are looked at for servers found late: the newest. */
@@ -23,7 +23,6 @@ const mostMissed = 500;
 export interface OutboxParts {
   readonly rooms: RoomReader;
   readonly serverName: ServerName;
-  readonly deviceKeys: DeviceKeys;
   readonly deviceLists: DeviceLists;
   readonly devices: Pick<Devices, 'ids'>;
   /** Whether the operator lets us speak with a server: nothing is kept for others. */
