@@ -45,12 +45,15 @@ export function roomInput(db: Database, tools: PipelineTools): RoomInput {
       const readStates = await readStatesBefore(db, tools, roomId, options);
       const batch: Batch = { roomId, events, kind, options, slots, toldAfter, readStates };
       const verdicts: Verdict[] = [];
+      const written: Promise<unknown>[] = [];
       // After a deferral one event is taken at a time, until the one that was deferred is through.
       let alone = 0;
       while (verdicts.length < events.length) {
         try {
           const limit = alone > 0 ? 1 : events.length;
-          verdicts.push(...(await db.write((tx) => receiveSome(tools, tx, batch, verdicts.length, limit))));
+          const unit = beginUnit(db, (tx) => receiveSome(tools, tx, batch, verdicts.length, limit));
+          verdicts.push(...(await unit.committed));
+          written.push(unit.written);
           alone = Math.max(0, alone - 1);
         } catch (error) {
           if (!(error instanceof ResolutionTooLarge)) throw error;
@@ -58,9 +61,21 @@ export function roomInput(db: Database, tools: PipelineTools): RoomInput {
           else alone = error.index - verdicts.length + 1;
         }
       }
+      await Promise.all(written);
       return new Map(events.map((event, index) => [event.eventId, verdicts[index] ?? unknownRoom]));
     },
   };
+}
+
+/** A write whose value can be had when it is committed: what follows need not wait for the disk, but for its turn. */
+function beginUnit<T>(db: Database, work: (tx: Tx) => T): { committed: Promise<T>; written: Promise<void> } {
+  const { promise, resolve, reject } = Promise.withResolvers<T>();
+  const written = db.write((tx): void => {
+    const value = work(tx);
+    tx.afterCommit(() => resolve(value));
+  });
+  written.catch(reject);
+  return { committed: promise, written };
 }
 
 const unknownRoom: Verdict = { kind: 'dropped', reason: 'the room is not known' };

@@ -15,7 +15,7 @@ import { ResolutionTooLarge } from '../state/resolve.ts';
 import type { PartialRoom } from '../storage/partial.ts';
 import type { Room, RoomNid } from '../types.ts';
 import { Gate } from './gate.ts';
-import { endResync, judgeWhole, nextStep } from './reconcile.ts';
+import { endResync, judgeWhole, nextStep, prepareEnd } from './reconcile.ts';
 
 /** Gets the state after an event from a server: all of it is stored when this resolves. Rejects when that fails. */
 export type FetchState = (
@@ -208,7 +208,10 @@ export class PartialRooms implements AsyncDisposable {
   async #step(room: Room, row: PartialRoom, signal: AbortSignal): Promise<boolean> {
     const { db, tools } = this.#parts;
     const step = db.read((snapshot) => nextStep(tools, snapshot, room, row));
-    if (step.kind === 'end') return this.#write(room, signal, (tx) => endResync(tools, tx, room, row));
+    if (step.kind === 'end') {
+      db.read((snapshot) => prepareEnd(tools, snapshot, room));
+      return this.#write(room, signal, (tx) => endResync(tools, tx, room, row));
+    }
     const told = new Map<EventId, ReadState>();
     for (const prev of step.ask) told.set(prev, await this.#read(room, await this.#ask(room, row, prev, signal)));
     return this.#write(room, signal, (tx) => {

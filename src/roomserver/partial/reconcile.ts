@@ -112,6 +112,14 @@ function stateBeforeWhole(
   return tools.resolver.resolve(tx, room, states, true);
 }
 
+/** Looks ahead at what the end will change, where that is plain: in a turn of its own. */
+export function prepareEnd({ stores }: PipelineTools, snapshot: Snapshot, room: Room): void {
+  const [only, ...others] = stores.rooms.extremities(snapshot, room.nid);
+  const after = only === undefined ? undefined : stores.partial.result(snapshot, only)?.after;
+  if (after === undefined || others.length > 0) return;
+  stores.states.prepareDifference(snapshot, stores.rooms.head(snapshot, room.nid).snapshot, after);
+}
+
 /**
  * The end: all results take effect, soft failures are judged by the states of their time, the current state becomes
  * whole and so does the room. False: an event came meanwhile and has no result yet.

@@ -62,6 +62,9 @@ export class StateStore {
   /** Committed results of `append`, by parent and event. */
   readonly #appended = new LRUCache<string, SnapshotNid>({ max: 2_000 });
 
+  /** A difference that was found ahead: for the next one who asks. */
+  #prepared: { readonly from: number; readonly to: number; readonly changes: readonly EntryChange[] } | undefined;
+
   /** Numbers handed out while a collection is under way. */
   readonly #uses = new Set<{ readonly snapshots: Set<number>; readonly blocks: Set<number> }>();
 
@@ -116,8 +119,11 @@ export class StateStore {
   }
 
   /** Where `to` differs from `from`, sorted by type and key. Only blocks that they do not share are walked. */
-  difference(snapshot: Snapshot, from: SnapshotNid, to: SnapshotNid): EntryChange[] {
+  difference(snapshot: Snapshot, from: SnapshotNid, to: SnapshotNid): readonly EntryChange[] {
     if (from === to) return [];
+    const prepared = this.#prepared;
+    this.#prepared = undefined;
+    if (prepared?.from === from && prepared.to === to) return prepared.changes;
     const left = this.blockList(snapshot, from);
     const right = this.blockList(snapshot, to);
     const shared = commonBlocks(left, right);
@@ -133,6 +139,11 @@ export class StateStore {
       if (before !== after) changes.push({ type, key, from: before, to: after });
     });
     return changes;
+  }
+
+  /** Finds a big difference ahead of the transaction that asks for it. */
+  prepareDifference(snapshot: Snapshot, from: SnapshotNid, to: SnapshotNid): void {
+    this.#prepared = { from, to, changes: this.difference(snapshot, from, to) };
   }
 
   /** The state with one entry set. */
