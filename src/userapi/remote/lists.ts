@@ -53,6 +53,9 @@ const maxSeen = 100;
 const maxHeld = 20_000;
 const memberType = 'm.room.member';
 
+const hasKeys = ({ devices, signingKeys }: RemoteUserKeys): boolean =>
+  Object.keys(signingKeys).length > 0 || devices.some(({ keys }) => keys !== undefined);
+
 export class RemoteLists {
   readonly #rooms: RoomReader;
   readonly #changes: DeviceLists;
@@ -187,7 +190,11 @@ export class RemoteLists {
     for (const usage of sharedUsages) this.#setSigningKey(tx, userId, usage, list.signingKeys[usage]);
     // Who has asked before, through an older list or without one, must hear of it.
     const isFirst = (row?.base_stream ?? 0) === 0;
-    const isNews = isFirst || row?.announce === 1 || JSON.stringify(before) !== JSON.stringify(this.keys(tx, userId));
+    const now = this.keys(tx, userId);
+    const isNews =
+      // Devices without keys are nothing that a client could use.
+      (hasKeys(before) || hasKeys(now)) &&
+      (isFirst || row?.announce === 1 || JSON.stringify(before) !== JSON.stringify(now));
     tx.run(rows.upsertFresh, userId, serverNameOf(userId), list.streamId, isNews ? 1 : 0);
     tx.touch(`user:${userId}`);
     return true;
