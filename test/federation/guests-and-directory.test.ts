@@ -42,14 +42,44 @@ describe('a guest who is invited to a room of another server', () => {
   });
 });
 
+describe('a room that another server upgrades', () => {
+  test('takes our aliases and its place in our directory along when the first of us joins the new one', async () => {
+    const { name } = known(there);
+    const bob = await known(there).user('bert');
+    const old = await alice.createRoom({ preset: 'public_chat' });
+    expect((await joinBy(bob, old, [known(here).name])).status).toBe(200);
+    const levels = await alice.must('GET', `${roomPath(old)}/state/m.room.power_levels/`);
+    const users = { ...(levels.users as object), [bob.userId]: 100 };
+    const { event_id: changed } = await alice.must('PUT', `${roomPath(old)}/state/m.room.power_levels/`, {
+      ...levels,
+      users,
+    });
+    const event = `${roomPath(old)}/event/${encodeURIComponent(String(changed))}`;
+    while ((await bob.ask('GET', event)).status !== 200) await bob.sync(undefined, 0);
+    const alias = `${v3}/directory/room/${encodeURIComponent(`#place:${name}`)}`;
+    const listing = (roomId: string): string => `${v3}/directory/list/room/${encodeURIComponent(roomId)}`;
+    await bob.must('PUT', alias, { room_id: old });
+    await bob.must('PUT', listing(old), { visibility: 'public' });
+    const upgraded = await alice.must('POST', `${roomPath(old)}/upgrade`, { new_version: '11' });
+    const fresh = String(upgraded.replacement_room);
+    const tombstone = `${roomPath(old)}/state/m.room.tombstone/`;
+    while ((await bob.ask('GET', tombstone)).status !== 200) await bob.sync(undefined, 0);
+    expect((await joinBy(bob, fresh, [known(here).name])).status).toBe(200);
+    expect((await bob.must('GET', alias)).room_id).toBe(fresh);
+    expect((await bob.must('GET', listing(fresh))).visibility).toBe('public');
+    expect((await bob.must('GET', listing(old))).visibility).toBe('private');
+  });
+});
+
 describe('the user directory', () => {
   test('shows members of a public room while this server is in it, and not after', async () => {
     const bob = await known(there).user('bob');
+    const carol = await known(here).user('carol');
     const found = async (): Promise<boolean> => {
-      const body = await bob.must('POST', `${v3}/user_directory/search`, { search_term: 'alice' });
-      return JSON.stringify(body).includes(alice.userId);
+      const body = await bob.must('POST', `${v3}/user_directory/search`, { search_term: 'carol' });
+      return JSON.stringify(body).includes(carol.userId);
     };
-    const roomId = await alice.createRoom({ preset: 'public_chat' });
+    const roomId = await carol.createRoom({ preset: 'public_chat' });
     expect((await joinBy(bob, roomId, [known(here).name])).status).toBe(200);
     while (!(await found())) await bob.sync(undefined, 0);
     await changeBy(bob, roomId, 'leave', {});

@@ -137,6 +137,14 @@ export class RoomAliases {
     tx.run(updateAliasesOfRoom, to.nid, from.nid);
   }
 
+  /** What points to a room points to its successor from now on: aliases, and the entry in the published directory. */
+  followUpgrade(tx: Tx, old: Room, fresh: Room): void {
+    this.move(tx, old, fresh);
+    if (!this.isPublished(tx, old.nid)) return;
+    this.setPublished(tx, old, false);
+    this.setPublished(tx, fresh, true);
+  }
+
   /** Removes all aliases of a room. */
   removeAll(tx: Tx, room: Room): void {
     for (const alias of this.aliasesOf(tx, room.nid)) {

@@ -31,7 +31,7 @@ export interface PerformParts {
 
 export function createPerform({ rooms, users, serverName, defaultVersion, clock, aliasRule }: PerformParts): Perform {
   const aliases = new RoomAliases(rooms, serverName, clock, aliasRule);
-  const joining = new Joining(rooms, users);
+  const joining = new Joining(rooms, users, aliases);
   const memberships = new Memberships(rooms, users, joining);
   const sending = new Sending(rooms, aliases, memberships, joining);
   const upgrades = new RoomUpgrades(rooms, users, aliases);

@@ -11,6 +11,7 @@ import type { RoomCore } from '../core.ts';
 import { hasUnknownCondition, isRestricted, joinRuleIn, meetsJoinCondition } from '../query/join-conditions.ts';
 import { currentContent, currentLevels } from '../query/room-auth.ts';
 import type { Room } from '../types.ts';
+import type { RoomAliases } from './alias.ts';
 import { refuseBlocked } from './blocked-rooms.ts';
 import { memberContent } from './member-content.ts';
 import type { RoomUsers } from './users.ts';
@@ -35,10 +36,12 @@ export interface Join {
 export class Joining {
   readonly #rooms: RoomCore;
   readonly #users: RoomUsers;
+  readonly #aliases: RoomAliases;
 
-  constructor(rooms: RoomCore, users: RoomUsers) {
+  constructor(rooms: RoomCore, users: RoomUsers, aliases: RoomAliases) {
     this.#rooms = rooms;
     this.#users = users;
+    this.#aliases = aliases;
   }
 
   /** Joins; nothing happens when the user is joined already. @throws M_FORBIDDEN, M_GUEST_ACCESS_FORBIDDEN, M_UNABLE_TO_GRANT_JOIN */
@@ -135,5 +138,7 @@ export class Joining {
     const tombstone = currentContent(tx, this.#rooms, old, 'm.room.tombstone');
     if (memberOf(tombstone, 'replacement_room') !== room.roomId) return;
     this.#users.followUpgrade(tx, user, old.roomId, room.roomId);
+    // Where another server made the upgrade, ours are still with the old room.
+    this.#aliases.followUpgrade(tx, old, room);
   }
 }

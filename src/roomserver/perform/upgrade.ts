@@ -147,14 +147,10 @@ export class RoomUpgrades {
   #moveAliases(tx: Tx, old: Room, fresh: Room, user: UserId): void {
     const moved = new Set<string>(this.#aliases.aliasesOf(tx, old.nid));
     const canonical = currentContent(tx, this.#rooms, old, 'm.room.canonical_alias');
-    this.#aliases.move(tx, old, fresh);
+    this.#aliases.followUpgrade(tx, old, fresh);
     if (canonical !== undefined) {
       this.#try(() => this.#set(tx, fresh, user, 'm.room.canonical_alias', canonical));
       this.#try(() => this.#aliases.withdraw(tx, old, user, moved));
-    }
-    if (this.#aliases.isPublished(tx, old.nid)) {
-      this.#aliases.setPublished(tx, old, false);
-      this.#aliases.setPublished(tx, fresh, true);
     }
   }
 
