@@ -3,13 +3,14 @@
  * `/state_ids` and `/state` back until a test releases them, and notes whatever it is sent.
  */
 import type { EventId, ServerName } from '../../src/matrix/ids.ts';
-import { eventTemplate } from '../../src/matrix/event-builder.ts';
+import { eventTemplate, finishEvent } from '../../src/matrix/event-builder.ts';
 import type { JsonObject, JsonValue } from '../../src/matrix/json.ts';
 import { type Pdu, type RoomEvent, toRoomEvent } from '../../src/matrix/pdu.ts';
 import type { Answer } from './client.ts';
-import { type PeerRequest, startKeyedPeer, TestNetwork } from './federation.ts';
+import { type PeerRequest, sendJson, startKeyedPeer, TestNetwork } from './federation.ts';
 import { hang, RoomPeer, type Script } from './intake.ts';
-import { SignedRoom } from './room-builder.ts';
+import { keyOf, SignedRoom } from './room-builder.ts';
+import { rulesOf } from './room-dag.ts';
 import { ScriptedServer } from './scripted-server.ts';
 import type { FederatedServer } from './servers.ts';
 import type { TestCa } from './tls.ts';
@@ -26,8 +27,9 @@ export class ResidentRoom {
   readonly asked: string[] = [];
   /** `servers_in_room` of the next joins; default: the truth. */
   servers: readonly string[] | undefined;
-  /** Whether members are left out when that is wished. */
+  /** Whether members are left out when that is wished, but for these. */
   omits = true;
+  heroes: readonly string[] = [];
   /** What it says about the state before an event, by `state_ids` or `state`; undefined: the truth. */
   tell: (endpoint: string, eventId: string) => unknown = () => undefined;
   #held: Promise<void>;
@@ -101,8 +103,21 @@ export class PartialResident implements AsyncDisposable {
     this.peer = peer;
     this.rooms = rooms;
     this.#asking = new ScriptedServer(peer.peer);
-    peer.scripts.set('make_join', (_request, url) => this.#template(url));
-    peer.scripts.set('send_join', (request, url) => this.#letIn(request, url));
+    const refusing =
+      (work: (request: PeerRequest, url: URL) => JsonObject | undefined): Script =>
+      (request, url, response) => {
+        const body = work(request, url);
+        if (body === undefined) sendJson(response, { errcode: 'M_FORBIDDEN', error: 'You are kept out' }, 403);
+        return body;
+      };
+    peer.scripts.set(
+      'make_join',
+      refusing((_request, url) => this.#template(url)),
+    );
+    peer.scripts.set(
+      'send_join',
+      refusing((request, url) => this.#letIn(request, url)),
+    );
     peer.scripts.set('send', (request) => this.#take(request));
     peer.scripts.set('state_ids', (request, url, response) => this.#tellState(request, url, response));
     peer.scripts.set('state', (request, url, response) => this.#tellState(request, url, response));
@@ -163,6 +178,26 @@ export class PartialResident implements AsyncDisposable {
     return this.#asking.ask(server, method, uri, body);
   }
 
+  /** A user of this server joins a room of the whole one. */
+  async enter(server: FederatedServer, roomId: string, user: string): Promise<RoomEvent> {
+    const of = (id: string): string => `${encodeURIComponent(roomId)}/${encodeURIComponent(id)}`;
+    const made = await this.ask(server, 'GET', `/_matrix/federation/v1/make_join/${of(user)}?ver=12`);
+    const signer = { serverName: this.name, keyId: 'ed25519:test', key: keyOf(this.name) };
+    const event = finishEvent(made.body.event as Pdu, rulesOf(String(made.body.room_version)), signer);
+    const sent = await this.ask(server, 'PUT', `/_matrix/federation/v2/send_join/${of(event.eventId)}`, event.pdu);
+    if (sent.status !== 200) throw new Error(`the join was refused: ${JSON.stringify(sent)}`);
+    return event;
+  }
+
+  /** How often this server was asked for a user's devices or keys. */
+  keysAsked(user: string): number {
+    return this.peer.peer.requests.filter(
+      ({ url, body }) =>
+        decodeURIComponent(url).startsWith(`/_matrix/federation/v1/user/devices/${user}`) ||
+        (url.startsWith('/_matrix/federation/v1/user/keys/query') && body.includes(user)),
+    ).length;
+  }
+
   #roomOf(url: URL): ResidentRoom | undefined {
     return this.rooms.get(decodeURIComponent(url.pathname.split('/')[5] ?? ''));
   }
@@ -191,7 +226,9 @@ export class PartialResident implements AsyncDisposable {
     ];
     room.receive(join);
     const omits = found.omits && url.searchParams.get('omit_members') === 'true';
-    const told = ids.filter((id) => !omits || eventOf(room, id).type !== 'm.room.member');
+    const isTold = ({ type, stateKey = '' }: RoomEvent): boolean =>
+      !omits || type !== 'm.room.member' || found.heroes.includes(stateKey);
+    const told = ids.filter((id) => isTold(eventOf(room, id)));
     const chain = withAuth(room, [...told, join.eventId]).filter((id) => id !== join.eventId);
     return {
       ...{ event: join.pdu, state: told.map((id) => eventOf(room, id).pdu) },

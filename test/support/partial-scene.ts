@@ -1,6 +1,6 @@
 /** A whole server, a scripted resident, and rooms that users of the first join without members: what tests of DESIGN §7 share. */
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
-import type { Client } from './client.ts';
+import { Client } from './client.ts';
 import { type Edu, PartialResident, type ResidentRoom } from './partial-resident.ts';
 import { joinBy } from './rooms-between.ts';
 import { type FederatedServer, type ServersOptions, startServers } from './servers.ts';
@@ -148,6 +148,18 @@ export class PartialStage implements AsyncDisposable {
   user(localpart = 'alice'): Promise<Client> {
     users += 1;
     return this.server.user(`${localpart}${users}`);
+  }
+
+  /** A new administrator of the whole server. */
+  async admin(): Promise<Client> {
+    users += 1;
+    const [user, password] = [`admin${users}`, 'correct horse battery'];
+    await this.server.app.createUser({ localpart: user, password, admin: true });
+    const identifier = { type: 'm.id.user', user };
+    const anonymous = new Client(this.server.baseUrl);
+    const body = await anonymous.must('POST', `${v3}/login`, { type: 'm.login.password', identifier, password });
+    const [userId, deviceId, token] = [body.user_id, body.device_id, body.access_token].map(String);
+    return new Client(this.server.baseUrl, { userId: userId ?? '', deviceId: deviceId ?? '', token: token ?? '' });
   }
 
   async join(user: Client, room: ResidentRoom): Promise<void> {

@@ -17,6 +17,8 @@ export interface FederatedServer extends AsyncDisposable {
   readonly data: string;
   /** Of the listener for clients, plain HTTP. */
   readonly baseUrl: string;
+  /** What an operator's commands ask of it. @throws while it is stopped */
+  readonly app: App;
   /** Registers an account and logs it in. */
   user(localpart: string): Promise<Client>;
   /** Stops; `start` goes on with the same data, name and port. */
@@ -84,6 +86,10 @@ export async function startServer(ca: TestCa, { set = {} }: ServersOptions = {})
     name: `localhost:${port}`,
     data,
     baseUrl,
+    get app() {
+      if (app === undefined) throw new Error('the server is stopped');
+      return app;
+    },
     user: (localpart) => register(baseUrl, localpart),
     stop,
     start: async () => {

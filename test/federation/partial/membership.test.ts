@@ -1,0 +1,338 @@
+/** Coming into rooms whose members are not known yet, and leaving them (DESIGN §7; scenarios of MSC3902). */
+import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import type { Client } from '../../support/client.ts';
+import type { ResidentRoom } from '../../support/partial-resident.ts';
+import {
+  eventually,
+  holdsEvent,
+  isIn,
+  isSettled,
+  keysOf,
+  lazySync,
+  PartialStage,
+  sync,
+  type Synced,
+  syncUntil,
+} from '../../support/partial-scene.ts';
+import { changeBy, joinBy } from '../../support/rooms-between.ts';
+
+let stage: PartialStage;
+beforeAll(async () => {
+  stage = await PartialStage.open();
+}, 60_000);
+afterAll(async () => stage[Symbol.asyncDispose]());
+
+const membershipIn = (answer: Synced, part: 'join' | 'leave', room: ResidentRoom, user: string): unknown => {
+  const found = answer.rooms?.[part]?.[room.id];
+  const events = [...(found?.state?.events ?? []), ...(found?.timeline.events ?? [])];
+  return events.findLast((event) => event.type === 'm.room.member' && event.state_key === user)?.content.membership;
+};
+const seesLeave = (user: Client, since: string, room: ResidentRoom, left = user): Promise<Synced> =>
+  syncUntil(
+    user,
+    since,
+    (answer) => membershipIn(answer, left === user ? 'leave' : 'join', room, left.userId) === 'leave',
+  );
+const leave = async (user: Client, room: ResidentRoom): Promise<void> => {
+  const { status, body } = await changeBy(user, room.id, 'leave');
+  expect([status, body]).toEqual([200, {}]);
+};
+/** The resident has been sent a member event of this user. */
+const reached = (room: ResidentRoom, user: Client, membership: string) =>
+  eventually(
+    () =>
+      stage.resident.pdus.find((event) => event.stateKey === user.userId && event.content.membership === membership),
+    (event) => event !== undefined,
+  );
+const roomsPartial = async (): Promise<string> => {
+  const lines: string[] = [];
+  await stage.server.app.partialRooms({ action: 'list' }, (line) => lines.push(line));
+  return lines.join('\n');
+};
+
+describe('while its members are unknown', () => {
+  test('CanSendEventsDuringPartialStateJoin', async () => {
+    const { alice, room } = await stage.joined();
+    const { event_id: eventId } = (await alice.send(room.id, 't1', 'Hello')).body;
+    await eventually(
+      () => stage.resident.pdus.some((event) => event.eventId === eventId),
+      (came) => came,
+    );
+    // What it cites is known to who has the whole state.
+    expect(room.room.isRejected(String(eventId))).toBe(false);
+    await stage.whole(alice, room);
+    expect(await stage.eventStatus(alice, room, String(eventId))).toBe(200);
+  });
+
+  test('Can change display name during partial state join', async () => {
+    const { alice, room } = await stage.joined();
+    const { next_batch: since } = await lazySync(alice);
+    await alice.must('PUT', `/_matrix/client/v3/profile/${encodeURIComponent(alice.userId)}/displayname`, {
+      displayname: 'Al',
+    });
+    await syncUntil(alice, since, (answer) =>
+      (answer.rooms?.join?.[room.id]?.timeline.events ?? []).some(({ content }) => content.displayname === 'Al'),
+    );
+    expect(isIn(await sync(alice), room)).toBe(false);
+    await stage.whole(alice, room);
+  });
+
+  test('CanFastJoinDuringPartialStateJoin', async () => {
+    const { alice, room } = await stage.joined();
+    const bob = await stage.user('bob');
+    const { next_batch: since } = await lazySync(alice);
+    await stage.join(bob, room);
+    // The resident has judged it, with its whole state.
+    expect(room.current('m.room.member', bob.userId).content.membership).toBe('join');
+    await syncUntil(alice, since, (answer) => membershipIn(answer, 'join', room, bob.userId) === 'join');
+    expect(membershipIn(await lazySync(bob), 'join', room, bob.userId)).toBe('join');
+    expect(isIn(await sync(bob), room)).toBe(false);
+    const joined = await stage.whole(bob, room);
+    expect(Object.keys(joined)).toEqual(expect.arrayContaining([alice.userId, bob.userId, room.creator]));
+  });
+
+  test('a second user whom the resident keeps out is told so', async () => {
+    const { alice, room } = await stage.joined();
+    const bob = await stage.user('bob');
+    room.member(bob.userId, 'ban', room.creator);
+    const { status, body } = await joinBy(bob, room.id, [stage.resident.name]);
+    expect([status, body.errcode]).not.toEqual([200, undefined]);
+    expect(isIn(await lazySync(bob), room)).toBe(false);
+    await stage.whole(alice, room);
+  });
+
+  test('a second user brings neither another first list of servers nor an end to the resync', async () => {
+    const { alice, room } = await stage.joined();
+    await room.stateAsked();
+    const bob = await stage.user('bob');
+    room.servers = [];
+    await stage.join(bob, room);
+    expect((await bob.send(room.id, 't2', 'from bob')).status).toBe(200);
+    await eventually(
+      () => stage.resident.pdus.some(({ content }) => content.body === 'from bob'),
+      (came) => came,
+    );
+    expect(isIn(await sync(alice), room)).toBe(false);
+    await stage.whole(alice, room);
+    expect(isIn(await sync(bob), room)).toBe(true);
+  });
+
+  test('invites, kicks, bans and unbans of users that nobody knows are made at once', async () => {
+    const [alice, room] = [await stage.user(), stage.resident.openRoom()];
+    const levels = { users: { [alice.userId]: 100 }, invite: 0 };
+    room.room.say({ type: 'm.room.power_levels', stateKey: '', sender: room.creator, content: levels });
+    await stage.join(alice, room);
+    const bob = await stage.user('bob');
+    const derek = stage.resident.user('derek');
+    for (const [action, user] of [
+      ['invite', bob.userId],
+      ['ban', derek],
+      ['unban', derek],
+      ['ban', '@stranger:elsewhere.example'],
+    ] as const) {
+      const { status, body } = await changeBy(alice, room.id, action, { user_id: user });
+      expect([action, status, body]).toEqual([action, 200, {}]);
+    }
+    expect(isIn(await sync(alice), room)).toBe(false);
+    expect(await stage.whole(alice, room)).not.toHaveProperty([derek]);
+  });
+});
+
+describe('other servers that want to be let in', () => {
+  /** A request that only a server with the whole state can answer. */
+  async function asks(method: string, endpoint: string, version = 'v1'): Promise<void> {
+    const { alice, room } = await stage.joined();
+    const elsie = stage.second.user('elsie');
+    const name = endpoint.replace(/^(make|send)_/, '');
+    const content = { membership: name };
+    const event = room.room.make({ type: 'm.room.member', stateKey: elsie, sender: elsie, content });
+    const last = method === 'PUT' ? event.eventId : elsie;
+    const uri = `/_matrix/federation/${version}/${endpoint}/${encodeURIComponent(room.id)}/${encodeURIComponent(last)}`;
+    const answer = await stage.second.ask(
+      stage.server,
+      method,
+      method === 'GET' ? `${uri}?ver=12` : uri,
+      method === 'PUT' ? event.pdu : undefined,
+    );
+    expect([answer.status, answer.body.errcode]).toEqual([404, 'M_NOT_FOUND']);
+    await stage.whole(alice, room);
+  }
+
+  test('Rejects make_join during partial join', () => asks('GET', 'make_join'));
+  test('Rejects send_join during partial join', () => asks('PUT', 'send_join', 'v2'));
+  test('Rejects make_knock during partial join', () => asks('GET', 'make_knock'));
+  test('Rejects send_knock during partial join', () => asks('PUT', 'send_knock'));
+
+  test('wait for the state while it is not known, and are told why they do not get it', async () => {
+    const { alice, room } = await stage.joined();
+    const { event_id: eventId } = (await alice.send(room.id, 't1', 'Hello')).body;
+    const ask = (endpoint: string) =>
+      stage.resident.ask(
+        stage.server,
+        'GET',
+        `/_matrix/federation/v1/${endpoint}/${encodeURIComponent(room.id)}?event_id=${encodeURIComponent(String(eventId))}`,
+      );
+    // Nobody has to wait as long as in earnest.
+    const { timeout } = AbortSignal;
+    const shortened = jest.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout(ms === 15_000 ? 200 : ms));
+    try {
+      for (const { status, body } of await Promise.all([ask('state'), ask('state_ids')])) {
+        expect([status, body.errcode]).toEqual([403, 'ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE']);
+      }
+    } finally {
+      shortened.mockRestore();
+    }
+    const waiting = ask('state_ids');
+    expect(await isSettled(waiting)).toBe(false);
+    room.release();
+    expect((await waiting).status).toBe(200);
+  });
+});
+
+describe('Leave during resync', () => {
+  test('Leave during resync/is seen after the resync', async () => {
+    const { alice, room } = await stage.joined();
+    const { next_batch: since } = await lazySync(alice);
+    const leaving = leave(alice, room);
+    room.release();
+    await leaving;
+    await seesLeave(alice, since, room);
+  });
+
+  test('Leave during resync/does not wait for resync', async () => {
+    const { alice, room } = await stage.joined();
+    const { next_batch: since } = await lazySync(alice);
+    await room.stateAsked();
+    await leave(alice, room);
+    await seesLeave(alice, since, room);
+    await reached(room, alice, 'leave');
+    expect(room.current('m.room.member', alice.userId).content.membership).toBe('leave');
+    expect(stage.resident.peer.asked('make_leave')).toBe(0);
+  });
+
+  test('Leave during resync/works after a second partial join', async () => {
+    const { alice, room } = await stage.joined();
+    const bob = await stage.user('bob');
+    await stage.join(bob, room);
+    const [{ next_batch: since }, { next_batch: sinceOfBob }] = [await lazySync(alice), await lazySync(bob)];
+    await leave(alice, room);
+    await seesLeave(alice, since, room);
+    await seesLeave(bob, sinceOfBob, room, alice);
+    // The room still has a local user: its members are still fetched.
+    expect(Object.keys(await stage.whole(bob, room))).not.toContain(alice.userId);
+  });
+
+  test('Leave during resync/succeeds, then rejoin succeeds without resync completing', async () => {
+    const { alice, room } = await stage.joined();
+    await room.stateAsked();
+    let { next_batch: since } = await lazySync(alice);
+    await leave(alice, room);
+    ({ next_batch: since } = await seesLeave(alice, since, room));
+    await reached(room, alice, 'leave');
+    await stage.join(alice, room);
+    await syncUntil(alice, since, (answer) => membershipIn(answer, 'join', room, alice.userId) === 'join');
+    expect(isIn(await sync(alice), room)).toBe(false);
+    await stage.whole(alice, room);
+    expect(isIn(await sync(alice), room)).toBe(true);
+  });
+
+  test('Leave during resync/succeeds, then another user can join without resync completing', async () => {
+    const { alice, room } = await stage.joined();
+    const { next_batch: since } = await lazySync(alice);
+    await leave(alice, room);
+    await seesLeave(alice, since, room);
+    await reached(room, alice, 'leave');
+    const bob = await stage.user('bob');
+    await stage.join(bob, room);
+    expect(isIn(await lazySync(bob), room)).toBe(true);
+    expect(Object.keys(await stage.whole(bob, room)).sort()).toEqual(
+      [room.creator, stage.resident.user('derek'), bob.userId].sort(),
+    );
+  });
+
+  test.each([
+    ['Leave during resync/can be triggered by remote kick', 'leave'],
+    ['Leave during resync/can be triggered by remote ban', 'ban'],
+  ])('%s', async (_title, membership) => {
+    const { alice, room } = await stage.joined();
+    await room.stateAsked();
+    const said = (await alice.send(room.id, 't1', 'before I go')).body.event_id;
+    await reachedBy(String(said));
+    const { next_batch: since } = await lazySync(alice);
+    const event = room.member(alice.userId, membership, room.creator);
+    await stage.send(event);
+    await syncUntil(alice, since, (answer) => membershipIn(answer, 'leave', room, alice.userId) === membership);
+    // The resync ends, its rows go, and who was there reads what was said.
+    expect(await roomsPartial()).not.toContain(room.id);
+    expect((await alice.history(room.id)).map(({ event_id: id }) => id)).toContain(said);
+    if (membership === 'ban') {
+      const { status, body } = await joinBy(alice, room.id, [stage.resident.name]);
+      expect([status, body.errcode]).toEqual([403, 'M_FORBIDDEN']);
+    }
+  });
+
+  const reachedBy = (eventId: string): Promise<unknown> =>
+    eventually(
+      () => stage.resident.pdus.some((event) => event.eventId === eventId),
+      (came) => came,
+    );
+
+  test('the last local user takes the resync with him: rows go, waiting readers are answered, history stays', async () => {
+    const { alice, room } = await stage.joined();
+    await room.stateAsked();
+    expect(await roomsPartial()).toContain(room.id);
+    const said = (await alice.send(room.id, 't1', 'before I go')).body.event_id;
+    const waiting = alice.ask('GET', `${room.path}/members`);
+    expect(await isSettled(waiting)).toBe(false);
+    await leave(alice, room);
+    expect(await roomsPartial()).not.toContain(room.id);
+    expect([200, 403]).toContain((await waiting).status);
+    expect((await alice.history(room.id)).map(({ event_id: id }) => id)).toContain(said);
+    // A later answer brings nothing back.
+    room.release();
+    expect(isIn(await lazySync(alice), room)).toBe(false);
+    expect(await roomsPartial()).not.toContain(room.id);
+  });
+
+  test('a later join takes nothing of the first one for whole', async () => {
+    const { alice, room } = await stage.joined();
+    const bad = room.room.message(stage.resident.user('derek'), 'one');
+    await stage.send(bad);
+    await stage.arrived(alice, room, bad.eventId);
+    await leave(alice, room);
+    await reached(room, alice, 'leave');
+    // Somebody comes while we are away.
+    const fred = stage.resident.user('fred');
+    room.room.join(fred);
+    await stage.join(alice, room);
+    expect(
+      keysOf(Object.values((await lazySync(alice)).rooms?.join ?? {}).flatMap(({ state }) => state?.events ?? [])),
+    ).not.toContain(`m.room.member|${fred}`);
+    const joined = await stage.whole(alice, room);
+    expect(Object.keys(joined).sort()).toEqual([room.creator, stage.resident.user('derek'), fred, alice.userId].sort());
+  });
+});
+
+describe('a join at a resident that omits no members', () => {
+  test('is a whole one from the start', async () => {
+    const [alice, room] = [await stage.user(), stage.resident.openRoom()];
+    room.omits = false;
+    await stage.join(alice, room);
+    expect(isIn(await sync(alice), room)).toBe(true);
+    expect(room.asked).toEqual([]);
+    const said = room.room.message(stage.resident.user('derek'), 'hi');
+    await stage.send(said);
+    await syncUntil(alice, undefined, (answer) => holdsEvent(answer, room, said.eventId), {});
+  });
+
+  test('heroes that come along name a room without a name', async () => {
+    const [alice, room] = [await stage.user(), stage.resident.openRoom()];
+    room.heroes = [stage.resident.user('derek')];
+    await stage.join(alice, room);
+    const { summary } = (await lazySync(alice)).rooms?.join?.[room.id] ?? {};
+    expect(summary?.['m.heroes']).toContain(stage.resident.user('derek'));
+    await stage.whole(alice, room);
+    const whole = (await lazySync(alice)).rooms?.join?.[room.id]?.summary;
+    expect(whole).toMatchObject({ 'm.joined_member_count': 3 });
+  });
+});
