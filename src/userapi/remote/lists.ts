@@ -216,7 +216,7 @@ export class RemoteLists {
     if (entry.topic === 'room.unpartial') this.#release(tx);
     if (tx.get(rows.selectAny) === undefined) return;
     if (entry.topic === 'room.event') {
-      if (!entry.stateChanged) return;
+      if (!entry.stateChanged) return this.#wasAway(tx, entry);
       const event = this.#rooms.event(tx, entry.event);
       const before = this.#rooms.snapshotAt(tx, entry.room, asPosition(position - 1));
       // Built on the state that was current: then it has changed its own key and nothing else.
@@ -228,12 +228,33 @@ export class RemoteLists {
     } else this.#compare(tx, entry.room, position);
   }
 
+  /**
+   * A member event came that changes nothing any more, such as one that the full state of a partial room admits late: who
+   * left by it and is back has sent no updates in between.
+   */
+  #wasAway(tx: Tx, { type, stateKey, event }: Extract<StateMove, { topic: 'room.event' }>): void {
+    if (type !== memberType || stateKey === null || this.#rooms.membershipOf(tx, event) === 'join') return;
+    this.#mistrust(tx, stateKey as UserId);
+  }
+
+  /** Updates of a list may have been missed. */
+  #mistrust(tx: Tx, user: UserId): void {
+    if (!this.isFresh(tx, user) || !this.isShared(tx, user)) return;
+    this.want(tx, user, true);
+    this.#watcher?.updated(tx, user, 0);
+  }
+
   #compare(tx: Tx, room: RoomNid, position: Position): void {
     const before = this.#rooms.snapshotAt(tx, room, asPosition(position - 1));
     const now = this.#rooms.currentSnapshot(tx, room);
     if (before === 0 || now === 0 || before === now) return;
     for (const { type, stateKey } of this.#rooms.stateDifference(tx, before, now)) {
-      if (type === memberType) this.#left(tx, room, stateKey as UserId);
+      if (type !== memberType) continue;
+      this.#left(tx, room, stateKey as UserId);
+      // Since when a user is not there whom we took for a member is not known: another room may have come too late.
+      const old = this.#rooms.stateEvent(tx, before, memberType, stateKey);
+      const hasGone = this.#rooms.membership(tx, room, stateKey as UserId)?.membership !== 'join';
+      if (hasGone && old !== 0 && this.#rooms.membershipOf(tx, old) === 'join') this.#mistrust(tx, stateKey as UserId);
     }
   }
 
