@@ -173,7 +173,7 @@ describe('other servers that want to be let in', () => {
         `/_matrix/federation/v1/${endpoint}/${encodeURIComponent(room.id)}?event_id=${encodeURIComponent(String(eventId))}`,
       );
     // Nobody has to wait as long as in earnest.
-    const { timeout } = AbortSignal;
+    const timeout = AbortSignal.timeout.bind(AbortSignal);
     const shortened = jest.spyOn(AbortSignal, 'timeout').mockImplementation((ms) => timeout(ms === 15_000 ? 200 : ms));
     try {
       for (const { status, body } of await Promise.all([ask('state'), ask('state_ids')])) {
