@@ -8,6 +8,7 @@ import type { KeyPair } from '../../src/matrix/crypto/ed25519.ts';
 import { buildEvent } from '../../src/matrix/event-builder.ts';
 import type { EventId, RoomId, ServerName } from '../../src/matrix/ids.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
+import { checkPdu } from '../../src/matrix/pdu-check.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
 import { type RoomVersionRules, rulesOfVersion } from '../../src/matrix/room-versions.ts';
 
@@ -15,7 +16,10 @@ export interface BigRoomShape {
   readonly serverName: ServerName;
   readonly keyId: string;
   readonly key: KeyPair;
+  /** At least 1. */
   readonly members: number;
+  /** Tells rooms of one shape apart. */
+  readonly name?: string;
   /** Room version; default 11. */
   readonly version?: string;
   /** Superseded power levels, which only the auth chain holds; default 200. */
@@ -50,9 +54,21 @@ export class BigRoom {
     this.rules = rules;
     this.shape = shape;
     const creator = this.user('creator');
-    const room_id = rules.roomIdIsCreateHash ? undefined : `!big${shape.members}:${shape.serverName}`;
+    const room_id = rules.roomIdIsCreateHash
+      ? undefined
+      : `!big${shape.members}${shape.name ?? ''}:${shape.serverName}`;
     this.roomId = (room_id ?? '') as RoomId;
-    this.#create = this.#add(creator, 'm.room.create', '', { room_version: rules.version, members: shape.members }, []);
+    this.#create = this.#add(
+      creator,
+      'm.room.create',
+      '',
+      {
+        room_version: rules.version,
+        members: shape.members,
+        name: shape.name ?? '',
+      },
+      [],
+    );
     this.roomId = this.#create.roomId;
     const founder = this.#add(creator, 'm.room.member', creator, { membership: 'join' }, []);
     const levels = (index: number): JsonObject => ({
@@ -114,28 +130,34 @@ export class BigRoom {
     };
   }
 
-  /** An event on some others, not kept. */
-  make(
-    sender: string,
-    type: string,
-    content: JsonObject,
-    prev: readonly EventId[],
-    auth: readonly EventId[],
-  ): RoomEvent {
-    const { serverName, keyId, key } = this.shape;
-    this.#depth += 1;
-    return buildEvent({
-      ...{ rules: this.rules, serverName, keyId, key, depth: this.#depth, originServerTs: firstTs + this.#depth },
-      proto: { type, sender, content, room_id: this.roomId },
-      prevEvents: prev,
-      authEvents: auth,
-    });
+  /** Lets an event of another server follow. */
+  take(text: string): void {
+    const checked = checkPdu(text, this.rules);
+    if (!checked.ok) throw new Error(checked.error.message);
+    this.#last = [checked.value.eventId];
+    this.#texts.set(checked.value.eventId, text);
+    this.#depth = Math.max(this.#depth, checked.value.depth);
   }
 
-  /** What an event of a member cites. */
-  authOf(memberEvent: EventId): EventId[] {
-    const create = this.rules.roomIdIsCreateHash ? [] : [this.#create.eventId];
-    return [...create, this.#levels.eventId, memberEvent];
+  /** The text of a message of the first member, behind all that came before. */
+  say(body: string): string {
+    const { serverName, keyId, key } = this.shape;
+    const member = this.stateIds[this.stateIds.length - this.shape.members];
+    if (member === undefined) throw new Error('the room has no members');
+    this.#depth += 1;
+    const event = buildEvent({
+      ...{ rules: this.rules, serverName, keyId, key, depth: this.#depth, originServerTs: Date.now() },
+      proto: {
+        type: 'm.room.message',
+        sender: this.user('member0'),
+        content: { msgtype: 'm.text', body },
+        room_id: this.roomId,
+      },
+      prevEvents: this.#last,
+      authEvents: [...(this.rules.roomIdIsCreateHash ? [] : [this.#create.eventId]), this.#levels.eventId, member],
+    });
+    this.#last = [event.eventId];
+    return canonicalJson(event.pdu);
   }
 
   #add(sender: string, type: string, stateKey: string, content: JsonObject, cited: readonly RoomEvent[]): RoomEvent {

@@ -3,20 +3,14 @@
  * are times (of the network 50 ms an answer), memory over idle, delays of the event loop, bytes stored, and what all of it
  * is in relation to the floor. Run: `npm run bench:partial -- [members …]`
  */
-import { readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { rmSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { registerAccount, type Client } from '../support/client.ts';
-import { freePort, startServerProcess, temporaryFolder, type ServerProcess } from '../support/server-process.ts';
+import { temporaryFolder, type ServerProcess } from '../support/server-process.ts';
 import { BigRoom } from './big-room.ts';
 import { type Cost, floorOf } from './floor.ts';
 import { Resident } from './resident.ts';
-
-interface Delays {
-  readonly p50: number;
-  readonly p99: number;
-  readonly max: number;
-  readonly samples: number;
-}
+import { cpuMs, type Delays, delays, memoryMiB, pause, startWatched } from './watched-server.ts';
 
 interface Run {
   readonly joinedMs: number;
@@ -32,44 +26,7 @@ interface Run {
 }
 
 const waitForWholeMs = 15 * 60_000;
-const pause = (ms: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, ms));
 const lazy = { room: { state: { lazy_load_members: true }, timeline: { limit: 10 } } };
-
-async function startServer(resident: Resident, data: string): Promise<ServerProcess> {
-  const caFile = join(data, 'ca.pem');
-  writeFileSync(caFile, resident.caCert);
-  const probe = new URL('loop-probe.ts', import.meta.url).href;
-  return startServerProcess({
-    data,
-    set: {
-      server_name: `localhost:${await freePort()}`,
-      'federation.ca_file': caFile,
-      'federation.allow_networks': '["127.0.0.0/8", "::1/128"]',
-      ...(process.env['NEURITE_BENCH_LOG'] === undefined ? {} : { 'log.level': process.env['NEURITE_BENCH_LOG'] }),
-    },
-    env: { NODE_OPTIONS: `--import ${probe} ${process.env['NEURITE_BENCH_OPTIONS'] ?? ''}` },
-  });
-}
-
-const memoryMiB = (server: ServerProcess, what: 'VmRSS' | 'VmHWM'): number => {
-  const status = readFileSync(`/proc/${server.child.pid}/status`, 'utf8');
-  return Number(new RegExp(`^${what}:\\s+(\\d+)`, 'm').exec(status)?.[1] ?? 0) / 1024;
-};
-
-/** Of all its threads. */
-function cpuMs({ child }: ServerProcess): number {
-  const fields = readFileSync(`/proc/${child.pid}/stat`, 'utf8').split(') ')[1]?.split(' ') ?? [];
-  return (Number(fields[11]) + Number(fields[12])) * 10;
-}
-
-/** What happened to the server's event loop since it was asked before. */
-async function delays(server: ServerProcess): Promise<Delays> {
-  const lines = (): string[] => server.output().match(/^loop .*$/gm) ?? [];
-  const before = lines().length;
-  server.child.kill('SIGUSR2');
-  while (lines().length === before) await pause(5);
-  return JSON.parse(lines().at(-1)?.slice(5) ?? '{}') as Delays;
-}
 
 async function until(work: () => boolean | Promise<boolean>, limitMs: number): Promise<void> {
   const deadline = performance.now() + limitMs;
@@ -149,7 +106,7 @@ async function measure(omits: boolean, room: BigRoom, resident: Resident): Promi
   await using stack = new AsyncDisposableStack();
   const data = temporaryFolder();
   stack.defer(() => rmSync(data, { recursive: true, force: true }));
-  const server = await startServer(resident, data);
+  const server = (await startWatched(resident, data)).server;
   stack.defer(async () => void (await server.stop()));
   const client = await registerAccount(server.baseUrl, 'alice');
   client.checks = false;

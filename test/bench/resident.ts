@@ -116,6 +116,7 @@ export class Resident implements AsyncDisposable {
     const { room, state, stateIds } = answers;
     if (endpoint === 'make_join') return json({ room_version: room.rules.version, event: room.joinTemplate(second) });
     if (endpoint === 'send_join') {
+      room.take(body);
       const brief = this.omits && url.searchParams.get('omit_members') === 'true';
       return [Buffer.from(`{"origin":"${this.name}","event":${body},`), brief ? answers.brief : answers.whole];
     }
