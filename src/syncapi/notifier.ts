@@ -157,6 +157,7 @@ export class Notifier {
       case 'user.counts':
       case 'room.backfilled':
       case 'event.redacted':
+      case 'event.withdrawn':
       case 'room.purged':
       case 'user.profile':
         return;

@@ -308,17 +308,17 @@ describe('the disk', () => {
 describe('INVARIANTS 3: a unit that needs something from outside', () => {
   test('is thrown back and runs again when it is there, while others go on', async () => {
     const db = open();
-    let arrived: string | undefined;
+    const arrived = new Set<string>();
     let arrive = (): void => undefined;
     const waits = new Promise<void>((resolve) => (arrive = resolve));
     const late = db.write((tx) => {
       tx.run(insert, 'late');
-      if (arrived === undefined) throw new NotReady(() => waits);
-      return arrived;
+      if (!arrived.has('here')) throw new NotReady(() => waits);
+      return 'here';
     });
     await add(db);
     expect(rowsOf(db)).toBe(1);
-    arrived = 'here';
+    arrived.add('here');
     arrive();
     expect([await late, rowsOf(db)]).toEqual(['here', 2]);
     await db.close();

@@ -25,10 +25,8 @@ export type Step =
 
 /** The first event, in topological order, whose full state is not known yet. */
 export function nextStep(tools: PipelineTools, snapshot: Snapshot, room: Room, { joinEvent }: PartialRoom): Step {
-  const { events, partial } = tools.stores;
-  const [oldest] = partial
-    .events(snapshot, room.nid, joinEvent)
-    .filter((nid) => partial.result(snapshot, nid) === undefined);
+  const { partial } = tools.stores;
+  const oldest = partial.firstUnjudged(snapshot, room.nid, joinEvent);
   if (oldest === undefined) return { kind: 'end' };
   let next = oldest;
   // Numbers nearly follow the graph: an event that came late may stand below one with a lower number, and below all of

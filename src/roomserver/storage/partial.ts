@@ -59,6 +59,10 @@ const selectWhole = sql<[room: number], { began: number; position: number }>(
 const selectEvents = sql<[room: number, from: number], { nid: number }>(
   'SELECT nid FROM room_events WHERE room = ? AND nid >= ? AND flags & 32 != 0 ORDER BY nid',
 );
+const selectUnjudged = sql<[room: number, from: number], { nid: number }>(
+  `SELECT nid FROM room_events e WHERE room = ? AND nid >= ? AND flags & 32 != 0
+   AND NOT EXISTS (SELECT 1 FROM room_partial_results r WHERE r.event = e.nid) ORDER BY nid LIMIT 1`,
+);
 const countEvents = sql<[room: number, from: number], { count: number }>(
   'SELECT count(*) AS count FROM room_events WHERE room = ? AND nid >= ? AND flags & 32 != 0',
 );
@@ -178,6 +182,11 @@ export class PartialStore {
   /** Events with partial state, from one on, in the order of their numbers. */
   events(snapshot: Snapshot, room: RoomNid, from: EventNid): EventNid[] {
     return snapshot.all(selectEvents, room, from).map(({ nid }) => nid as EventNid);
+  }
+
+  /** The first of `events` that has no result yet. */
+  firstUnjudged(snapshot: Snapshot, room: RoomNid, from: EventNid): EventNid | undefined {
+    return snapshot.get(selectUnjudged, room, from)?.nid as EventNid | undefined;
   }
 
   countEvents(snapshot: Snapshot, room: RoomNid, from: EventNid): number {
