@@ -26,6 +26,7 @@ import {
   createRemoteMemberships,
   createRemoteRooms,
   createRoomCore,
+  followGuestAccess,
   type Perform,
   type RemoteMemberships,
   type RemoteRooms,
@@ -154,6 +155,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     ...{ db, rooms, perform, users: members, federation, remote, serverName, clock, log },
     partialJoins: config.federation.partialJoins,
   });
+  followGuestAccess({ db, bus, rooms, perform, serverName, log });
   users.accounts.reserve(noticeSender(config.serverNotices, serverName));
   const notices = new ServerNotices({ ...users, rooms, perform, serverName, config: config.serverNotices });
   const { syncData: userData } = users;

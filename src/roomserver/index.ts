@@ -10,6 +10,7 @@ export type { Invite, MembershipChange } from './perform/membership.ts';
 export type { Sender, StateWish } from './perform/send.ts';
 export type { MemberProfile, RoomUsers } from './perform/users.ts';
 export { PartialRooms, type PartialProgress } from './partial/partial-rooms.ts';
+export { followGuestAccess } from './remote/guest-access.ts';
 export {
   type BackfillWish,
   createRemoteRooms,

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { Client } from '../support/client.ts';
-import { changeBy, invite, joinBy, roomPath } from '../support/rooms-between.ts';
+import { changeBy, invite, joinBy, membershipBy, roomPath } from '../support/rooms-between.ts';
 import { startServers, type FederatedServer } from '../support/servers.ts';
 
 const v3 = '/_matrix/client/v3';
@@ -40,6 +40,21 @@ describe('a guest who is invited to a room of another server', () => {
     expect((await invite(alice, roomId, visitor)).status).toBe(200);
     expect((await joinBy(visitor, roomId, [])).status).toBe(status);
   });
+});
+
+test('guests leave when a user of another server closes the room to them', async () => {
+  const visitor = await guest();
+  const bob = await known(there).user('bruno');
+  const roomId = await bob.createRoom({ preset: 'public_chat' });
+  await bob.must('PUT', `${roomPath(roomId)}/state/m.room.guest_access`, { guest_access: 'can_join' });
+  expect((await joinBy(visitor, roomId, [])).status).toBe(200);
+  expect((await joinBy(alice, roomId, [known(there).name])).status).toBe(200);
+  const levels = await bob.must('GET', `${roomPath(roomId)}/state/m.room.power_levels/`);
+  const users = { ...(levels.users as object), [alice.userId]: 100 };
+  await bob.must('PUT', `${roomPath(roomId)}/state/m.room.power_levels`, { ...levels, users });
+  const close = () => alice.ask('PUT', `${roomPath(roomId)}/state/m.room.guest_access`, { guest_access: 'forbidden' });
+  while ((await close()).status !== 200) await alice.sync(undefined, 0);
+  while ((await membershipBy(bob, roomId, visitor)) !== 'leave') await bob.sync(undefined, 0);
 });
 
 describe('a room that another server upgrades', () => {
