@@ -3,7 +3,6 @@
  * it; what comes of that stands aside until the last event has it, so that the room that users see is of one kind all the
  * time. Then one commit puts everything in its place: verdicts, timeline, forward extremities, current state.
  */
-import { authorise } from '../../matrix/event-auth.ts';
 import type { EventId } from '../../matrix/ids.ts';
 import type { Position, Snapshot, Tx } from '../../storage/index.ts';
 import { applyRedactions } from '../input/annotate.ts';
@@ -15,8 +14,8 @@ import { type ReadState, storeReadState } from '../input/told.ts';
 import { moveCurrentState } from '../state/current.ts';
 import { flag } from '../storage/event-rows.ts';
 import type { PartialRoom, WholeResult } from '../storage/partial.ts';
-import { authStateAt } from '../stores.ts';
 import type { EventNid, Room, SnapshotNid } from '../types.ts';
+import { softFail, withdraw } from './soft-fail.ts';
 
 /** What to do next in a partial room. */
 export type Step =
@@ -131,7 +130,7 @@ export function endResync(tools: PipelineTools, tx: Tx, room: Room, row: Partial
   if (marked.some((nid) => !judged.has(nid))) return false;
   const changed = results.filter((result) => applyResult(tools, tx, room, result)).map(({ event }) => event);
   if (changed.length > 0) rejudge(tools, tx, room, changed);
-  const failed = softFail(tools, tx, room, row, marked);
+  const failed = softFail(tools, tx, room, marked);
   for (const nid of new Set([...changed, ...failed])) {
     updateExtremities(stores, tx, room.nid, nid);
     const { redacts } = stores.events.parsed(tx, nid, room.rules);
@@ -185,68 +184,4 @@ function announceRestored(tools: PipelineTools, tx: Tx, room: Room, nid: EventNi
     { topic: 'room.event', room: roomNid, roomId, event: nid, eventId, type, sender, stateKey, stateChanged: false },
     position,
   );
-}
-
-function withdraw(
-  tools: PipelineTools,
-  tx: Tx,
-  room: Room,
-  event: EventNid,
-  place: { readonly slot: Position; readonly live: 0 | 1 } | undefined,
-): void {
-  if (place?.live !== 1) return;
-  tools.append(tx, { topic: 'event.withdrawn', room: room.nid, roomId: room.roomId, event, slot: place.slot });
-}
-
-/**
- * Check 6 for what came while nobody could be soft-failed: each live event of other servers by the state that was current
- * when it came, as far as that can be told from the events that were there. Returns the events that fail.
- */
-function softFail(
-  tools: PipelineTools,
-  tx: Tx,
-  room: Room,
-  { joinEvent }: PartialRoom,
-  marked: readonly EventNid[],
-): EventNid[] {
-  const { stores, resolver } = tools;
-  const arrived = marked
-    .map((nid) => stores.events.knownMeta(tx, nid))
-    .filter(({ place }) => place?.live === 1)
-    .sort((a, b) => (a.place?.slot ?? 0) - (b.place?.slot ?? 0));
-  const ends = new Map<EventNid, SnapshotNid>();
-  const failed: EventNid[] = [];
-  for (const meta of arrived) {
-    const prev = prevNids(stores, tx, room.nid, meta.nid);
-    const reason =
-      meta.nid === joinEvent || ends.size === 0 ? undefined : failsNow(tools, tx, room, meta.nid, [...ends.values()]);
-    if (reason === undefined) {
-      for (const nid of prev) ends.delete(nid);
-      ends.set(meta.nid, meta.after);
-      continue;
-    }
-    failed.push(meta.nid);
-    withdraw(tools, tx, room, meta.nid, meta.place);
-    const { snapshot, after } = meta;
-    const flags = meta.flags | flag.softFailed;
-    stores.events.updateJudged(tx, meta.nid, { flags, snapshot, after, place: undefined });
-    stores.events.setVerdictReason(tx, meta.nid, reason);
-  }
-  return failed;
-
-  function failsNow(
-    { stores: { events, members, keys } }: PipelineTools,
-    at: Tx,
-    of: Room,
-    nid: EventNid,
-    states: readonly SnapshotNid[],
-  ): string | undefined {
-    const meta = events.knownMeta(at, nid);
-    // Our own were made on the state of their time; a state that is no other cannot judge otherwise.
-    if (members.isLocal(keys.text(at, meta.sender))) return undefined;
-    const current = resolver.resolve(at, of, states, true);
-    if (current === meta.snapshot) return undefined;
-    const verdict = authorise(events.forAuth(at, nid, of.rules), authStateAt(stores, at, of, current), of.rules);
-    return verdict.allowed ? undefined : verdict.reason;
-  }
 }
