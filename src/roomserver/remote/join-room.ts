@@ -144,11 +144,12 @@ export class RemoteJoining {
 
   /** Stores what came, then the join on it; resolves with the size of the state. */
   async #store(
-    { roomId }: RemoteJoin,
+    wish: RemoteJoin,
     via: ServerName,
     { join, rules, answer }: Admission,
   ): Promise<Result<number, FederationFault>> {
     const { rooms, db, log } = this.#parts;
+    const { roomId } = wish;
     const { membersOmitted, serversInRoom = [] } = answer;
     const bundle = new EventBundle(this.#parts, { roomId, rules }, (id) => id !== join.eventId);
     const ids: EventId[] = [];
@@ -168,14 +169,16 @@ export class RemoteJoining {
       const servers = serversInRoom.flatMap((server) => parseServerName(server) ?? []);
       const partial = membersOmitted ? { partialJoin: { event: join.eventId, via, servers } } : {};
       if (!isJoined) return { stateBefore: told, replacesRoom: join.eventId, ...partial };
-      // A further user of a room that is partial still: who let him in knows a state that we don't.
-      if (membersOmitted && rooms.isPartial(snapshot, room.nid)) return { stateBefore: told, ...partial };
       // In a room that we know, our own state counts, as long as it reaches up to the event.
       const isKnown = (id: EventId): boolean => rooms.eventById(snapshot, id)?.outlier === false;
-      return join.prevEvents.every(isKnown) ? {} : { stateBefore: told };
+      if (!rooms.isPartial(snapshot, room.nid) && join.prevEvents.every(isKnown)) return {};
+      // A further user of a room that is partial still: who let him in knows a state that we don't.
+      return { stateBefore: told, ...partial };
     });
     const verdict = (await rooms.input(roomId, [join], 'live', options)).get(join.eventId);
     if (verdict?.kind === 'accepted') return ok(stateIds.length);
+    // The room became whole meanwhile: a state without members is nothing to stand on any more.
+    if (membersOmitted && !this.#mayOmitMembers(roomId)) return this.#enter(via, wish);
     const reason = `the state that came with it does not admit the join: ${reasonOf(verdict)}`;
     return err(verdict?.kind === 'rejected' ? refusal(reason) : badReply(reason));
   }
