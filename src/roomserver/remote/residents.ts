@@ -107,7 +107,6 @@ const ownBusiness = new Set([
   'M_UNAUTHORIZED',
   'M_MISSING_TOKEN',
   'M_UNKNOWN_TOKEN',
-  'M_LIMIT_EXCEEDED',
 ]);
 
 /**
@@ -116,6 +115,8 @@ const ownBusiness = new Set([
  */
 export function clientErrorOf(fault: FederationFault): MatrixError | undefined {
   if (fault.kind !== 'http' || fault.status < 400 || fault.status >= 500) return undefined;
+  // It is the client that should wait: nothing is tried again for it.
+  if (fault.status === 429) return matrixError.limitExceeded(fault.retryAfterMs ?? 1000);
   const text = (asString(memberOf(fault.body, 'error')) ?? '').slice(0, 300);
   const message = text === '' ? 'The other server refused' : text;
   if (fault.errcode === 'M_UNKNOWN' && fault.status === 403) return matrixError.forbidden(message);
