@@ -38,7 +38,10 @@ interface Line {
 /** Silence in the middle of an answer. */
 const idleMs = 30_000;
 const connectionsPerServer = 6;
-const mostPools = 5000;
+/** More than are asked at a time; those of servers that were asked longest ago close their connections. */
+const mostPools = 200;
+/** ms; whoever is asked in a burst is asked over the same connections, and thousands of servers hold none for long. */
+const keepAliveMs = 10_000;
 
 export class FederationClient implements AsyncDisposable {
   readonly #parts: ClientParts;
@@ -124,6 +127,8 @@ export class FederationClient implements AsyncDisposable {
     let line: Line | undefined;
     try {
       line = await exchange.within(this.#line(server));
+      // Others may have pushed the pool out just now.
+      if (line.pool.closed) line = await exchange.within(this.#line(server));
       const data = await this.#request(server, line, exchange);
       if (exchange.failsOn(data.statusCode)) this.#parts.destinations.failed(server, `http ${data.statusCode}`);
       else this.#parts.destinations.succeeded(server);
@@ -165,8 +170,8 @@ export class FederationClient implements AsyncDisposable {
         ),
       connections: connectionsPerServer,
       pipelining: 1,
-      keepAliveTimeout: 30_000,
-      keepAliveMaxTimeout: 120_000,
+      keepAliveTimeout: keepAliveMs,
+      keepAliveMaxTimeout: keepAliveMs,
       bodyTimeout: idleMs,
       headersTimeout: 0,
     });
