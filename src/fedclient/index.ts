@@ -34,7 +34,7 @@ export type { Destinations, Failing } from './destinations.ts';
 export type * from './endpoints/index.ts';
 export { missingFile } from './endpoints/media.ts';
 export type { SignatureVerdict } from './event-signatures.ts';
-export { describeFault, faultError, type FederationFault } from './fault.ts';
+export { faultError, type FederationFault } from './fault.ts';
 export type { KeyAnswer, KeyRing, KeyWish } from './keyring.ts';
 export type { Names } from './names.ts';
 export type { OwnKeys } from './own-keys.ts';

@@ -48,7 +48,7 @@ export { type PublicRoomsRequest, readPublicRooms } from './query/public-rooms.t
 export { findRoom, isWorldReadable, readableUntil } from './query/room-access.ts';
 export { eventsByTime } from './query/by-time.ts';
 export { currentContent, currentLevels } from './query/room-auth.ts';
-export { authChain, eventsBetween, eventsUpTo, toldEvent, type MissingWish } from './query/graph.ts';
+export { authChain, eventsBetween, eventsUpTo, type MissingWish } from './query/graph.ts';
 export { eventIdsOf, pduTexts, stateForServer, type ServedState } from './query/served-state.ts';
 export { aclAllows, demandAcl, roomForServer, ServerView } from './query/server-visibility.ts';
 export { plainTopic, publishedRoom, roomSummary, type RoomSummary } from './query/room-summary.ts';

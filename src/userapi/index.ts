@@ -69,7 +69,7 @@ export type { RateOverrides } from './rate-overrides.ts';
 export type { Receipts } from './receipts.ts';
 export { createRemoteUsers, type RemoteUsers } from './remote/index.ts';
 export type { RemoteKeyAnswer } from './remote/keys.ts';
-export { checkedDeviceKeys, checkedName, checkedSigningKey, sharedUsages } from './remote/key-checks.ts';
+export { checkedDeviceKeys, checkedName, checkedSigningKey } from './remote/key-checks.ts';
 export type { RemoteLists } from './remote/lists.ts';
 export type { RegistrationToken, RegistrationTokens } from './registration-tokens.ts';
 export { checkedPassword, type OperatorWish, type Registration, type RegistrationWish } from './registration.ts';

@@ -25,9 +25,6 @@ const insertEvent = sql<[room: number, eventId: string, pdu: string]>(
 );
 const selectEvent = sql<[nid: number], Row>('SELECT room, event_id, pdu FROM room_out_of_band_events WHERE nid = ?');
 
-/** True for the number of an event that is outside every event graph. */
-export const isOutOfBand = (nid: EventNid): boolean => nid < 0;
-
 export class OutOfBandStore {
   readonly #rooms: RoomStore;
   readonly #parsed = new LRUCache<number, RoomEvent>({ max: 500 });
