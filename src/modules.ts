@@ -184,6 +184,7 @@ export function buildModules(config: Config, clock: Clock, log: Logger, lifecycl
     createFederationSender({ db, bus, fed: federation, rooms, users, serverName, clock, log }),
   );
   metrics.add(sender.measures);
+  remote.handshakes.deliverBy((server) => sender.delivered(server));
   const limiter = new RateLimiter(config.rateLimits, clock);
   const adminTasks = createAdminTasks({ db, bus, rooms, perform, accounts: users.accounts, clock, log });
   lifecycle.onStop('tasks of administrators', () => adminTasks.stop());

@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { EventId, UserId } from '../../src/matrix/ids.ts';
+import { sql } from '../../src/storage/index.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { TestNetwork } from '../support/federation.ts';
 import { alice, sharedRoom, startReceiver, startSender, type Receiver, type TestSender } from '../support/sender.ts';
@@ -172,6 +173,28 @@ describe('messages to devices', () => {
     expect(ids()).toEqual(all);
     expect(one.sent.map(({ edus }) => edus.length)).toEqual([100, 100, 100, 50]);
     expect(one.sent[1]).toEqual({ ...one.sent[0], taken: true });
+  });
+
+  test('wait for a server that is away in a bounded number, the newest, and not for ever', async () => {
+    const clock = new FakeClock();
+    const server = await start({ clock });
+    const waiting = (): unknown =>
+      server.read((snapshot) =>
+        snapshot.get(sql<[], object>('SELECT count(*) AS count, max(position) AS newest FROM sender_to_device')),
+      );
+    one.statuses = [502];
+    await server.db.write((tx) => {
+      for (let count = 0; count < 10_200; count += 1) server.sender.queueToDevice(tx, one.name, message(String(count)));
+    });
+    await one.until(() => one.sent.length === 1);
+    while (server.fed.destinations.failing(one.name) === undefined) await new Promise((done) => setImmediate(done));
+    const before = waiting();
+    expect(before).toMatchObject({ count: 10_100 });
+    await server.sender.trim();
+    expect(waiting()).toEqual({ ...(before as object), count: 10_000 });
+    clock.advance(31 * 24 * 3_600_000);
+    await server.sender.trim();
+    expect(waiting()).toMatchObject({ count: 0 });
   });
 });
 

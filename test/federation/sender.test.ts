@@ -264,3 +264,25 @@ describe('catching up', () => {
     expect([rows(), destinations()]).toEqual([0, 0]);
   });
 });
+
+test('who asks whether a server has all that waits for it is answered when it has, and at once when it does not take it', async () => {
+  const server = await start();
+  const room = await server.receive(sharedRoom([bob()]));
+  let letGo = (): void => undefined;
+  one.before = () => new Promise((done) => (letGo = done));
+  await server.say(room, 'a');
+  while (one.load.now === 0) await turn();
+  await server.say(room, 'b');
+  let isThere = false;
+  const delivered = server.sender.delivered(one.name).then(() => (isThere = true));
+  one.before = async () => undefined;
+  await turn();
+  expect(isThere).toBe(false);
+  letGo();
+  await delivered;
+  expect(one.bodies()).toEqual(['a', 'b']);
+  one.statuses = [500];
+  await server.say(room, 'c');
+  await server.sender.delivered(one.name);
+  expect(one.bodies()).toEqual(['a', 'b']);
+});

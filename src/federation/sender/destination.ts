@@ -25,6 +25,9 @@ export class Destination {
   /** Refusals that say nothing about whether the server works: the pauses after them. */
   refusal: { readonly since: number; readonly pauseMs: number } | undefined;
 
+  /** Are called after its next turn. */
+  readonly watchers = new Set<() => void>();
+
   constructor(server: ServerName, cursor: Position) {
     this.server = server;
     this.cursor = cursor;

@@ -15,7 +15,7 @@ import { News } from './news.ts';
 import { Outbox } from './outbox.ts';
 import { Sender } from './sender.ts';
 import { selectChain } from './storage.ts';
-import { trimOutbox } from './trim.ts';
+import { trimMessages, trimOutbox } from './trim.ts';
 import { queueMessages, type DeviceMessages } from './to-device.ts';
 
 export type { DeviceMessages } from './to-device.ts';
@@ -43,6 +43,8 @@ export interface FederationSender extends AsyncDisposable {
   queueToDevice(tx: Tx, server: ServerName, messages: DeviceMessages): void;
   /** The `stream_id` of the last update of a user's device list that this server was sent; undefined: it was sent none. */
   sentStream(snapshot: Snapshot, server: ServerName, userId: UserId): number | undefined;
+  /** Sends what waits for a server now; resolves when it has that, does not take it, or after some seconds. */
+  delivered(server: ServerName): Promise<void>;
   /** Deletes what every server has, and what is too old to be kept for those that are away. */
   trim(signal?: AbortSignal): Promise<void>;
   /** Tells the servers of their rooms again who of our users are present; due every 25 minutes. */
@@ -51,6 +53,8 @@ export interface FederationSender extends AsyncDisposable {
 }
 
 const keptEventsByDefault = 20_000;
+/** Longest wait of who wants to be sure that a server has what waits for it. */
+const deliveryMs = 10_000;
 
 /** Builds the module and adds its projection and its listener to the bus. */
 export function createFederationSender(parts: FederationSenderParts): FederationSender {
@@ -71,9 +75,11 @@ export function createFederationSender(parts: FederationSenderParts): Federation
       tx.afterDurable(() => sender.wake([server]));
     },
     sentStream: (snapshot, server, userId) => snapshot.get(selectChain, server, userId)?.stream_id,
+    delivered: (server) => sender.delivered(server, deliveryMs),
     trim: async (signal) => {
       await sender.settle();
       await trimOutbox(db, keptEvents, signal);
+      await trimMessages(db, (server) => fed.destinations.failing(server)?.since, clock.now());
     },
     repeatPresence: () => news.repeatPresence(),
     measures: measuresOf(sender),

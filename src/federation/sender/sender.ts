@@ -131,6 +131,25 @@ export class Sender {
     }
   }
 
+  /**
+   * Sends at once what waits for a server, even to one that is left alone; resolves when it has all of it, does not take it,
+   * or `limitMs` have passed.
+   */
+  async delivered(server: ServerName, limitMs: number): Promise<void> {
+    const { fed, clock } = this.#parts;
+    const destination = this.#destinations.get(server);
+    if (destination?.isWanted !== true) return;
+    const waiting = new AbortController();
+    const watch = (): void => {
+      if (!destination.isWanted || destination.kept === 'body') waiting.abort();
+    };
+    destination.watchers.add(watch);
+    fed.destinations.contacted(server);
+    this.#queue.now(destination);
+    await clock.sleep(limitMs, AbortSignal.any([waiting.signal, this.#stop.signal]));
+    destination.watchers.delete(watch);
+  }
+
   /** Writes down how far everybody is. */
   settle(): Promise<void> {
     return this.#rows.write();
@@ -177,6 +196,7 @@ export class Sender {
       pauseMs = faultPauseMs;
     }
     destination.state = 'idle';
+    for (const watcher of destination.watchers) watcher();
     if (this.#stop.signal.aborted) return;
     if (destination.isWanted) this.#queue.at(destination, clock.now() + pauseMs);
     else this.#rows.idle();

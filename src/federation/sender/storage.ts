@@ -50,6 +50,15 @@ export const deleteToDevice = sql<[server: string, upTo: number]>(
   'DELETE FROM sender_to_device WHERE server = ? AND position <= ?',
 );
 
+export const countToDevice = sql<[], { server: string; count: number }>(
+  'SELECT server, count(*) AS count FROM sender_to_device GROUP BY server',
+);
+/** The newest `kept` messages stay. */
+export const deleteOldToDevice = sql<[server: string, server: string, kept: number]>(
+  `DELETE FROM sender_to_device WHERE server = ? AND position <=
+     (SELECT position FROM sender_to_device WHERE server = ? ORDER BY position DESC LIMIT 1 OFFSET ?)`,
+);
+
 export interface DeviceChangeRow {
   readonly position: number;
   readonly user_id: string;

@@ -14,6 +14,7 @@ import type { Logger } from '../../util/log.ts';
 import { type Result, err, ok } from '../../util/result.ts';
 import type { InputOptions } from '../core.ts';
 import { EventBundle } from './bundle.ts';
+import type { Handshakes } from './handshakes.ts';
 import type { FetchParts } from './parts.ts';
 import type { PduChecker } from './pdus.ts';
 import { askInTurn, badReply, refusal, refusalOf } from './residents.ts';
@@ -26,6 +27,7 @@ export interface RemoteJoinParts {
   /** Take a state without members, where the other server offers it; the room is completed in the background. */
   readonly partialJoins: boolean;
   readonly pdus: PduChecker;
+  readonly remote: { readonly handshakes: Pick<Handshakes, 'delivered'> };
   readonly serverName: ServerName;
   readonly clock: Clock;
   readonly log: Logger;
@@ -83,8 +85,10 @@ export class RemoteJoining {
   }
 
   async #enter(server: ServerName, wish: RemoteJoin): Promise<Result<number, FederationFault>> {
-    const { rooms, federation, serverName, clock } = this.#parts;
+    const { db, rooms, federation, remote, serverName, clock } = this.#parts;
     const { roomId, user, content } = wish;
+    // Only of a room that we know there may be anything on its way.
+    if (db.read((snapshot) => rooms.room(snapshot, roomId)) !== undefined) await remote.handshakes.delivered(server);
     const omitMembers = this.#mayOmitMembers(roomId);
     const made = await federation.api.makeJoin(server, roomId, user, [...roomVersions.keys()], { ignoreBackoff: true });
     if (!made.ok) return made;
