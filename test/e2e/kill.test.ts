@@ -5,23 +5,13 @@
 import { rmSync } from 'node:fs';
 import { afterAll, expect, test } from '@jest/globals';
 import { type Client, registerAccount } from '../support/client.ts';
+import { random } from '../support/random.ts';
 import { freePort, neurite, startServerProcess, temporaryFolder } from '../support/server-process.ts';
 
 const rounds = Number(process.env['NEURITE_KILLS'] ?? 4);
 const writerCount = 8;
 const data = temporaryFolder();
 afterAll(() => rmSync(data, { recursive: true, force: true }));
-
-/** A small repeatable generator (mulberry32): kill times differ between rounds and not between runs. */
-function random(seed: number): () => number {
-  let state = seed;
-  return () => {
-    state = (state + 0x6d2b79f5) | 0;
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state);
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed;
-    return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
-  };
-}
 
 interface Writer {
   readonly client: Client;
