@@ -80,8 +80,9 @@ export function failureByState(
   return verdict.allowed ? undefined : verdict.reason;
 }
 
-export const checkByAuthEvents: Phase = (tx, job, { stores }) => {
-  const reason = failureByAuthEvents(stores, tx, job.room, job.event, job.auth);
+export const checkByAuthEvents: Phase = (tx, job, tools) => {
+  const create = job.citedOnce.impliedCreate(tx, tools, job.room);
+  const reason = failureByCited(job.event, job.cited, create, job.room.rules);
   if (reason !== undefined) job.failure = { flag: flag.rejected, reason };
   return undefined;
 };

@@ -4,20 +4,25 @@
  */
 import type { EventId } from '../../matrix/ids.ts';
 import type { EventMeta } from '../storage/event-rows.ts';
-import type { EventNid } from '../types.ts';
+import type { Cited } from './cited.ts';
 import type { Phase } from './job.ts';
 
-export const findEdges: Phase = (tx, job, { stores }) => {
-  const auth: EventNid[] = [];
+export const findAuth: Phase = (tx, job, tools) => {
+  const found: Cited[] = [];
   for (const eventId of job.event.authEvents) {
-    const nid = stores.events.nidOf(tx, eventId);
-    if (nid === 0) return { kind: 'dropped', reason: `the auth event ${eventId} is not known`, lacks: true };
+    const cited = job.citedOnce.find(tx, tools, job.room, eventId);
+    if (cited === undefined) return { kind: 'dropped', reason: `the auth event ${eventId} is not known`, lacks: true };
     // An outlier that has a number already may cite only what was stored before it.
-    if (job.known !== undefined && nid >= job.known.nid)
+    if (job.known !== undefined && cited.nid >= job.known.nid)
       return { kind: 'dropped', reason: 'its auth events form a cycle' };
-    auth.push(nid);
+    found.push(cited);
   }
-  job.auth = auth;
+  job.cited = found;
+  job.auth = found.map(({ nid }) => nid);
+  return undefined;
+};
+
+export const findEdges: Phase = (tx, job, { stores }) => {
   const prev: EventMeta[] = [];
   const missing: EventId[] = [];
   for (const eventId of new Set(job.event.prevEvents)) {

@@ -12,10 +12,11 @@ import type { Database, Position, Tx } from '../../storage/index.ts';
 import type { InputKind, InputOptions, RoomInput, Verdict } from '../core.ts';
 import { ResolutionTooLarge } from '../state/resolve.ts';
 import type { Room, SnapshotNid } from '../types.ts';
-import { findEdges } from './edges.ts';
+import { CitedOnce } from './cited.ts';
+import { findAuth, findEdges } from './edges.ts';
 import { type Job, type PipelineTools, newJob, positionOf } from './job.ts';
 import { endKnown } from './known.ts';
-import { CitedOnce, runOutlier } from './outlier.ts';
+import { runOutlier } from './outlier.ts';
 import { runReceived } from './pipeline.ts';
 import { placeBackfilled } from './places.ts';
 import { findStateBefore } from './state-before.ts';
@@ -156,25 +157,27 @@ function receive(tools: PipelineTools, tx: Tx, batch: Batch, event: RoomEvent, c
   if (event.roomId !== batch.roomId) return { kind: 'dropped', reason: 'the event belongs to another room' };
   const known = rooms.byId(tx, batch.roomId);
   const isCreate = event.type === 'm.room.create' && event.stateKey === '';
-  const head = known === undefined ? undefined : rooms.head(tx, known.nid);
+  const head = known === undefined || !isCreate ? undefined : rooms.head(tx, known.nid);
   const begun = head?.create_event ?? 0;
-  const isNew = begun === 0 || begun !== tools.stores.events.nidOf(tx, event.eventId);
+  const isNew = isCreate && (begun === 0 || begun !== tools.stores.events.nidOf(tx, event.eventId));
   // What is known of a room that we have never been in may be a lie: who lets us in tells anew.
   const isUnsure = head === undefined || head.snapshot === 0;
-  if (isCreate && isNew && !isUnsure) return { kind: 'dropped', reason: 'the room has another create event' };
+  if (isNew && !isUnsure) return { kind: 'dropped', reason: 'the room has another create event' };
   const room = isCreate && isUnsure ? roomOfCreate(tools, tx, event, known) : known;
   if (room === undefined) return unknownRoom;
-  const job = jobOf(batch, room, event, isInRoom(tools, tx, room));
+  const job = jobOf(batch, room, event, () => isInRoom(tools, tx, room), cited);
   const { partial } = tools.stores;
   if (job.partial && isWhole(tools, tx, room)) return { kind: 'dropped', reason: 'the state of the room is whole' };
-  const verdict = job.kind === 'outlier' ? runOutlier(tx, job, tools, cited) : runReceived(tx, job, tools);
+  const verdict = job.kind === 'outlier' ? runOutlier(tx, job, tools) : runReceived(tx, job, tools);
   const partialJoin = batch.options.partialJoin;
   if (job.partial && partialJoin !== undefined && verdict.kind === 'accepted') {
     const position = positionOf(tx, job);
     const row = { room: room.nid, joinEvent: job.nid, position, joinedVia: partialJoin.via, since: tools.now() };
     partial.begin(tx, row, partialJoin.servers);
   }
-  if (isCreate && isNew && verdict.kind !== 'dropped') rooms.setCreateEvent(tx, room.nid, verdict.nid);
+  // An outlier that becomes more may have another verdict than before; a create event, another room version.
+  if (isCreate || job.known !== undefined) cited.clear();
+  if (isNew && verdict.kind !== 'dropped') rooms.setCreateEvent(tx, room.nid, verdict.nid);
   return verdict;
 }
 
@@ -189,7 +192,8 @@ const jobOf = (
   { kind, options, slots, toldAfter, readStates }: Batch,
   room: Room,
   event: RoomEvent,
-  isInRoom: boolean,
+  isIn: () => boolean,
+  citedOnce: CitedOnce,
 ): Job =>
   newJob({
     event,
@@ -198,10 +202,11 @@ const jobOf = (
     mayDefer: true,
     toldState: options.stateBefore?.get(event.eventId),
     readState: readStates.get(event.eventId),
+    citedOnce,
     toldAfter,
     notRecommended: options.notRecommended?.get(event.eventId),
     // "In the room" is decided in the commit (INVARIANTS 13).
-    replacesRoom: options.replacesRoom === event.eventId && !isInRoom,
+    replacesRoom: options.replacesRoom === event.eventId && !isIn(),
     partial: options.partialJoin?.event === event.eventId,
     broughtBy: options.broughtBy,
     slot: slots?.get(event.eventId),
@@ -258,8 +263,8 @@ function storeAhead(
   event: RoomEvent,
 ): { before: SnapshotNid; after: SnapshotNid } {
   const { states, types, keys } = tools.stores;
-  const job = jobOf(batch, room, event, isInRoom(tools, tx, room));
-  for (const phase of [endKnown, findEdges, findStateBefore]) phase(tx, job, tools);
+  const job = jobOf(batch, room, event, () => isInRoom(tools, tx, room), new CitedOnce());
+  for (const phase of [endKnown, findAuth, findEdges, findStateBefore]) phase(tx, job, tools);
   const { before } = job;
   if (event.stateKey === undefined) return { before, after: before };
   const outlier = newJob({ event, room, kind: 'outlier' });

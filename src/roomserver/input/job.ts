@@ -12,6 +12,7 @@ import type { Resolver } from '../state/resolve.ts';
 import type { EventMeta } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid, Room, RoomNid, SnapshotNid } from '../types.ts';
+import { type Cited, CitedOnce } from './cited.ts';
 import type { ReadState } from './told.ts';
 
 /** What the phases work with. */
@@ -67,11 +68,15 @@ export interface Job {
   /** Slot that a back-filled event gets, when a child of it has one. */
   readonly slot: Position | undefined;
 
+  /** What was looked up in this transaction. */
+  readonly citedOnce: CitedOnce;
+
   /** The state before the event lacks members: `toldState` does, or that of a prev event did. */
   partial: boolean;
   /** The outlier that it was until now. */
   known: EventMeta | undefined;
-  /** NIDs of the auth events, in the order cited. */
+  /** The auth events, in the order cited, and their NIDs. */
+  cited: readonly Cited[];
   auth: readonly EventNid[];
   /** Prev events that are stored and whose state is known. */
   prev: readonly EventMeta[];
@@ -104,6 +109,7 @@ export const newJob = (
         | 'mayDefer'
         | 'toldState'
         | 'readState'
+        | 'citedOnce'
         | 'toldAfter'
         | 'notRecommended'
         | 'replacesRoom'
@@ -125,7 +131,9 @@ export const newJob = (
   partial: false,
   broughtBy: undefined,
   ...given,
+  citedOnce: given.citedOnce ?? new CitedOnce(),
   known: undefined,
+  cited: [],
   auth: [],
   prev: [],
   missing: [],

@@ -9,7 +9,7 @@ import { announce } from './announce.ts';
 import { annotate, annotateOthers } from './annotate.ts';
 import { checkByAuthEvents, checkByCurrentState, checkByStateBefore, checkRecommended } from './checks.ts';
 import { giveUpPartial, moveState } from './current.ts';
-import { findEdges } from './edges.ts';
+import { findAuth, findEdges } from './edges.ts';
 import { moveExtremities, moveOwnExtremities } from './extremities.ts';
 import type { Job, Phase, PipelineTools } from './job.ts';
 import { endKnown } from './known.ts';
@@ -19,6 +19,7 @@ import { storeEdges, storeEvent, storeOwnEdges } from './store.ts';
 
 const received: readonly Phase[] = [
   endKnown,
+  findAuth,
   findEdges,
   findStateBefore,
   checkByAuthEvents,
