@@ -107,17 +107,15 @@ function differenceToCurrent(
 ): Pick<ReadState, 'base' | 'changes'> {
   const current = rooms.head(snapshot, room.nid).snapshot;
   if (current === 0) return { base: emptySnapshot, changes: blockOfEntries(entries) };
-  const changes = new Map(entries);
   const { types, keys, events } = states.entries(snapshot, current);
-  for (let index = 0; index < types.length; index += 1) {
-    const pair = pairOf(types[index] ?? 0, keys[index] ?? 0);
-    const event = entries.get(pair);
-    if (event === undefined) changes.set(pair, 0);
-    else if (event === events[index]) changes.delete(pair);
-  }
-  return changes.size >= entries.size
-    ? { base: emptySnapshot, changes: blockOfEntries(entries) }
-    : { base: current, changes: blockOfEntries(changes) };
+  const pairs = Array.from(types, (type, index) => pairOf(type, keys[index] ?? 0));
+  const isSame = (pair: number, index: number): boolean => entries.get(pair) === events[index];
+  const same = new Set(pairs.filter(isSame));
+  const gone = pairs.filter((pair) => !entries.has(pair));
+  if (gone.length >= same.size) return { base: emptySnapshot, changes: blockOfEntries(entries) };
+  const changes = new Map([...entries].filter(([pair]) => !same.has(pair)));
+  for (const pair of gone) changes.set(pair, 0);
+  return { base: current, changes: blockOfEntries(changes) };
 }
 
 function blockOfEntries(entries: Entries): Block {

@@ -21,20 +21,21 @@ export function moveCurrentState(
 ): Transition[] {
   const { rooms, members, events, states } = stores;
   const changes = states.difference(tx, rooms.head(tx, room).snapshot, next);
-  const memberChanges = changes
-    .filter(({ type }) => type === types.member)
-    .map(({ key, to }) => ({ user: key as StateKeyNid, event: to as EventNid }));
+  const ofMembers = changes.filter(({ type }) => type === types.member);
   rooms.setSnapshot(tx, room, next, position);
   if (changes.length >= manyChanges) {
     rooms.setState(tx, room, changes);
-    return members.applyMany(tx, room, memberChanges, position, isTold(stores, tx));
+    const many = ofMembers.map(({ to }) => to as EventNid).filter((event) => event > 0);
+    const gone = ofMembers.filter(({ to }) => to === 0).map(({ key }) => key as StateKeyNid);
+    return members.applyMany(tx, room, many, gone, position, isTold(stores, tx));
   }
   for (const { type, key, to } of changes) rooms.setStateEvent(tx, room, type, key, to);
-  const withMembership = memberChanges.map((change): MemberChange => ({
-    ...change,
-    membership: change.event === 0 ? 0 : events.knownMeta(tx, change.event).membership,
-  }));
-  return members.apply(tx, room, withMembership, position, isTold(stores, tx));
+  const memberChanges = ofMembers.map(({ key, to }): MemberChange => {
+    const event = to as EventNid;
+    const membership = event === 0 ? 0 : events.knownMeta(tx, event).membership;
+    return { user: key as StateKeyNid, membership, event };
+  });
+  return members.apply(tx, room, memberChanges, position, isTold(stores, tx));
 }
 
 /** Whether an event of the room is the one that reached us out of band before: its user knows it already. */

@@ -17,8 +17,8 @@ const insertMembers = sql<[room: number, server: string, events: string]>(
    WHERE e.membership > 0
    ON CONFLICT DO UPDATE SET membership = excluded.membership, event = excluded.event`,
 );
-const selectWithoutMembership = sql<[events: string], { user: number }>(
-  `SELECT e.state_key AS user FROM json_each(?) j CROSS JOIN room_events e ON e.nid = j.value WHERE e.membership = 0`,
+const selectWithoutMembership = sql<[events: string], { user: number; event: number }>(
+  `SELECT e.state_key AS user, e.nid AS event FROM json_each(?) j CROSS JOIN room_events e ON e.nid = j.value WHERE e.membership = 0`,
 );
 const selectLocal = sql<[room: number], { user: number; membership: number; event: number }>(
   `SELECT user, membership, event FROM room_members
@@ -32,12 +32,16 @@ const countMembers = sql<[room: number, membership: number], { count: number }>(
   'SELECT count(*) AS count FROM room_members WHERE room = ? AND membership = ?',
 );
 
-/** Sets members by their events; returns users whose event has no proper membership: they are to be removed. */
-export function setMembers(tx: Tx, room: RoomNid, serverName: ServerName, events: readonly EventNid[]): StateKeyNid[] {
+/** Sets members by their events; returns those whose event has no proper membership: they are to be removed. */
+export function setMembers(tx: Tx, room: RoomNid, serverName: ServerName, events: readonly EventNid[]): MemberChange[] {
   const list = JSON.stringify(events);
   const { changes } = tx.run(insertMembers, room, serverName, list);
   if (changes === events.length) return [];
-  return tx.all(selectWithoutMembership, list).map(({ user }) => user as StateKeyNid);
+  return tx.all(selectWithoutMembership, list).map(({ user, event }) => ({
+    user: user as StateKeyNid,
+    membership: 0,
+    event: event as EventNid,
+  }));
 }
 
 /** The members who are users of this server. */

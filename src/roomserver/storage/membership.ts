@@ -180,19 +180,20 @@ export class MemberStore {
     return transitions;
   }
 
-  /**
-   * The same for very many changes, `membership` left out: the events say it. Sorted by user; event 0: the entry is gone.
-   */
+  /** The same for very many changes: events that say them, and users whose entry is gone. */
   applyMany(
     tx: Tx,
     room: RoomNid,
-    changes: readonly Omit<MemberChange, 'membership'>[],
+    events: readonly EventNid[],
+    gone: readonly StateKeyNid[],
     position: Position,
     isTold: (outOfBand: EventNid, event: EventNid) => boolean,
   ): Transition[] {
-    const events = changes.flatMap(({ event }) => (event === 0 ? [] : event));
-    const improper = new Set(setMembers(tx, room, this.#serverName, events));
-    const removed = changes.filter(({ user, event }) => event === 0 || improper.has(user));
+    const nothing = { membership: 0, event: 0 as EventNid };
+    const removed = [
+      ...setMembers(tx, room, this.#serverName, events),
+      ...gone.map((user): MemberChange => ({ user, ...nothing })),
+    ];
     for (const { user } of removed) tx.run(deleteMember, user, room);
     const known = new Map(tx.all(selectServers, room).map(({ server, joined }) => [server as StateKeyNid, joined]));
     for (const [server, joined] of countByServer(tx, room)) {
@@ -203,11 +204,8 @@ export class MemberStore {
     for (const [server, joined] of known) this.#countServer(tx, room, server, -joined, position);
     const [before, now] = [this.#rooms.head(tx, room), countJoinedAndInvited(tx, room)];
     this.#rooms.addCounts(tx, room, now.joined - before.joined, now.invited - before.invited);
-    const isChanged = new Set(events);
-    const local = [
-      ...localMembers(tx, room).filter(({ event }) => isChanged.has(event)),
-      ...removed.map((change) => ({ ...change, membership: 0 })),
-    ];
+    const ours = new Map(localMembers(tx, room).map((change) => [change.event, change]));
+    const local = [...events.flatMap((event) => ours.get(event) ?? []), ...removed];
     return local.flatMap((change) => {
       const user = this.#user(tx, change.user);
       const membership = this.isLocal(user) ? this.#transit(tx, room, change, position, isTold) : undefined;
