@@ -1,0 +1,167 @@
+/** Servers that mean no good, and how little they get: time, memory, places in rooms (S-S API v1.19 §PDUs, §Security). */
+import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
+import { buildEvent } from '../../src/matrix/event-builder.ts';
+import type { EventId } from '../../src/matrix/ids.ts';
+import type { JsonObject } from '../../src/matrix/json.ts';
+import type { RoomEvent } from '../../src/matrix/pdu.ts';
+import { sql } from '../../src/storage/index.ts';
+import { hang, type IntakeWorld, type RoomPeer, startIntake, until } from '../support/intake.ts';
+import { keyOf, type SignedRoom } from '../support/room-builder.ts';
+
+let world: IntakeWorld;
+let peer: RoomPeer;
+let room: SignedRoom;
+let pat: string;
+beforeEach(async () => {
+  world = await startIntake();
+  ({ peer, room, pat } = await world.peerWithRoom());
+});
+afterEach(async () => {
+  await peer[Symbol.asyncDispose]();
+  await world[Symbol.asyncDispose]();
+});
+
+const countOf = (table: string) => sql<[], { count: number }>(`SELECT count(*) AS count FROM ${table}`);
+const results = async (events: readonly RoomEvent[]): Promise<Record<string, { error?: string }>> =>
+  (await world.send(peer.name, events)).json.pdus;
+
+/** What another server sends is taken meanwhile, within a second. */
+async function othersGoOn(): Promise<void> {
+  const other = await world.peerWithRoom('other.test');
+  const good = other.room.message(other.pat, 'good');
+  const began = performance.now();
+  expect((await world.send(other.peer.name, [good])).json.pdus).toEqual({ [good.eventId]: {} });
+  expect(performance.now() - began).toBeLessThan(1000);
+  await other.peer[Symbol.asyncDispose]();
+}
+
+/** The auth events of a message of pat as the room has them. */
+function authOf(): EventId[] {
+  const state = room.ids(room.currentState());
+  return [state['m.room.power_levels|'], state[`m.room.member|${pat}`]].filter((id) => id !== undefined) as EventId[];
+}
+
+/** A member event of pat, or a message, on what this says. */
+const build = (
+  type: string,
+  content: JsonObject,
+  prevEvents: readonly EventId[],
+  authEvents: readonly EventId[],
+): RoomEvent =>
+  buildEvent({
+    rules: room.rules,
+    serverName: peer.name,
+    keyId: 'ed25519:test',
+    key: keyOf(peer.name),
+    proto: {
+      ...{ type, sender: pat, room_id: room.roomId, content },
+      ...(type === 'm.room.member' ? { state_key: pat } : {}),
+    },
+    ...{ prevEvents, authEvents, depth: 50, originServerTs: 1_700_000_000_000 },
+  });
+
+describe('keys', () => {
+  test('that were no longer valid when an event was made leave it out', async () => {
+    peer.peer.keys.validUntil = () => 1_000;
+    const event = room.message(pat, 'signed with a key that may have been stolen since');
+    const answer = await results([event]);
+    expect(world.verdict(event.eventId)).toBe('unknown');
+    expect(answer[event.eventId]).toBeDefined();
+    expect(world.timeline(room)).not.toContain(event.eventId);
+    await othersGoOn();
+  });
+});
+
+describe('auth chains', () => {
+  test('of a thousand events are fetched in few answers, and stored once', async () => {
+    const [levels, member] = authOf() as [EventId, EventId];
+    const tip = room.events.at(-1) as RoomEvent;
+    const create = room.events[0]?.eventId as EventId;
+    const chain: RoomEvent[] = [];
+    const base = room.rules.version === '12' ? [] : [create];
+    const rules = room.ids(room.currentState())['m.room.join_rules|'] as EventId;
+    for (let n = 0; n < 1000; n += 1) {
+      const last = chain.at(-1)?.eventId ?? member;
+      chain.push(build('m.room.member', { membership: 'join', n }, [tip.eventId], [...base, levels, rules, last]));
+    }
+    const end = chain.at(-1) as RoomEvent;
+    const event = build('m.room.message', { body: 'x' }, [tip.eventId], [...base, levels, end.eventId]);
+    const known = new Map<string, RoomEvent>(chain.map((one) => [one.eventId, one]));
+    peer.scripts.set('event', (_request, url) => {
+      const found = known.get(decodeURIComponent(url.pathname.split('/').at(-1) ?? ''));
+      return found && { pdus: [found.pdu] };
+    });
+    peer.scripts.set('event_auth', () => ({ auth_chain: [...room.events, ...chain].map(({ pdu }) => pdu) }));
+    await results([event]);
+    await until(() => world.verdict(event.eventId) !== 'unknown');
+    expect(world.verdict(end.eventId)).toBe('outlier');
+    expect(peer.asked('event')).toBeLessThan(30);
+    expect(world.verify()).toEqual([]);
+    await othersGoOn();
+  });
+});
+
+describe('answers', () => {
+  test('without end are cut off, and the room goes on when an honest one comes', async () => {
+    let sent = 0;
+    let isCut = false;
+    peer.scripts.set('get_missing_events', (_request, _url, response) => {
+      response.writeHead(200, { 'Content-Type': 'application/json' });
+      response.write('{"events":[');
+      const more = (): void => {
+        while (!response.destroyed && response.write(`{"type":"${'x'.repeat(60_000)}"},`)) sent += 60_000;
+        if (!response.destroyed) response.once('drain', more);
+      };
+      response.once('close', () => (isCut = true));
+      more();
+      return hang;
+    });
+    room.message(pat, 'not sent');
+    const event = room.message(pat, 'sent');
+    const before = process.memoryUsage().rss;
+    await results([event]);
+    await until(() => isCut);
+    expect(sent).toBeLessThan(64 * 1024 * 1024);
+    expect(process.memoryUsage().rss - before).toBeLessThan(400 * 1024 * 1024);
+    peer.scripts.delete('get_missing_events');
+    const next = room.message(pat, 'next');
+    await results([next]);
+    await until(() => world.verdict(next.eventId) === 'accepted');
+    await othersGoOn();
+  });
+});
+
+test('ten thousand events of no worth leave nothing behind', async () => {
+  const template = room.make({ type: 'm.room.message', sender: pat, content: { body: 'junk' } });
+  const { signatures, ...pdu } = template.pdu;
+  const junk = (n: number): string =>
+    JSON.stringify({
+      ...pdu,
+      ...(n % 2 === 0 ? { signatures } : {}),
+      ...(n % 5 === 0 ? { room_id: `!${n}:nowhere.test` } : {}),
+      ...{ origin_server_ts: n, prev_events: [`$${'x'.repeat(37)}${100_000 + n}`] },
+    });
+  const rows = (): number =>
+    ['room_events', 'room_missing', 'federation_staged']
+      .map((table) => Number(Object.values(world.rooms.db.read((snapshot) => snapshot.get(countOf(table))) ?? {})[0]))
+      .reduce((sum, count) => sum + count, 0);
+  const before = { rows: rows(), rss: process.memoryUsage().rss };
+  const lane = async (first: number): Promise<void> => {
+    for (let turn = 0; turn < 50; turn += 1) {
+      const texts = Array.from({ length: 50 }, (_, n) => junk(first + turn * 50 + n));
+      // It may be told to come later, and does.
+      const answer = await world.send(peer.name, texts);
+      if (answer.status === 429) turn -= 1;
+      else expect(answer.status).toBe(200);
+    }
+  };
+  const flood = Promise.all([0, 2500, 5000, 7500].map(lane));
+  await othersGoOn();
+  await othersGoOn();
+  await flood;
+  await until(() => world.staged() === 0);
+  // What two other servers brought with them meanwhile: their rooms.
+  expect(rows() - before.rows).toBeLessThan(30);
+  expect(process.memoryUsage().rss - before.rss).toBeLessThan(400 * 1024 * 1024);
+  expect(await results([room.message(pat, 'fine')])).toEqual({ [room.events.at(-1)?.eventId ?? '']: {} });
+}, 120_000);
