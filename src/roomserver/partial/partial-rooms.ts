@@ -215,7 +215,7 @@ export class PartialRooms implements AsyncDisposable {
     const told = new Map<EventId, ReadState>();
     for (const prev of step.ask) told.set(prev, await this.#read(room, await this.#ask(room, row, prev, signal)));
     return this.#write(room, signal, (tx) => {
-      judgeWhole(tools, tx, room, step.event, told);
+      judgeWhole(tools, tx, room, { event: step.event, join: row.joinEvent }, told);
       return false;
     });
   }

@@ -65,14 +65,14 @@ const unknown = 0 as SnapshotNid;
 
 /**
  * Judges an event on its full state and writes down what comes of it. `told`: the states after prev events for which
- * another server had to tell it, all of it stored.
- * @throws ResolutionTooLarge when a resolution is to be prepared
+ * another server had to tell it, all of it stored. `join`: the event that we came into the room by.
+ * @throws ResolutionTooLarge when a resolution is to be prepared; an Error when the told state does not admit our join
  */
 export function judgeWhole(
   tools: PipelineTools,
   tx: Tx,
   room: Room,
-  nid: EventNid,
+  { event: nid, join }: { readonly event: EventNid; readonly join: EventNid },
   told: ReadonlyMap<EventId, ReadState>,
 ): void {
   const { stores, resolver } = tools;
@@ -85,6 +85,9 @@ export function judgeWhole(
     auth.map((cited) => stores.partial.result(tx, cited)?.reason).find((why) => why !== undefined) ??
     failureByAuthEvents(stores, tx, room, event, auth) ??
     failureByState(stores, resolver, tx, room, event, { before, partial: false, auth });
+  // A server let us in: the state that keeps us out is not the one it has.
+  if (reason !== undefined && nid === join && told.size > 0)
+    throw new Error(`the state that other servers tell does not admit our join: ${reason}`);
   const after =
     reason !== undefined || meta.key === 0 ? before : stores.states.append(tx, before, meta.type, meta.key, nid);
   stores.partial.addResult(tx, room.nid, { event: nid, before, after, told: told.size > 0, reason });
