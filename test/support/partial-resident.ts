@@ -2,6 +2,7 @@
  * A scripted server that is in rooms and lets others join them without members (MSC3902): it keeps its answers to
  * `/state_ids` and `/state` back until a test releases them, and notes whatever it is sent.
  */
+import type { ServerResponse } from 'node:http';
 import type { EventId, ServerName } from '../../src/matrix/ids.ts';
 import { eventTemplate, finishEvent } from '../../src/matrix/event-builder.ts';
 import type { JsonObject, JsonValue } from '../../src/matrix/json.ts';
@@ -20,6 +21,15 @@ export interface Edu {
   readonly content: JsonObject;
 }
 
+export interface StateWish {
+  /** Who is asked. */
+  readonly server: ServerName;
+  /** `state_ids` or `state`. */
+  readonly endpoint: string;
+  readonly eventId: string;
+  readonly response: ServerResponse;
+}
+
 /** A room of the resident, and how it speaks of it to those who join. */
 export class ResidentRoom {
   readonly room: SignedRoom;
@@ -30,8 +40,8 @@ export class ResidentRoom {
   /** Whether members are left out when that is wished, but for these. */
   omits = true;
   heroes: readonly string[] = [];
-  /** What it says about the state before an event, by `state_ids` or `state`; undefined: the truth. */
-  tell: (endpoint: string, eventId: string) => unknown = () => undefined;
+  /** What is said about the state before an event; undefined: the truth; `hang`: it has answered itself, or never will. */
+  tell: (wish: StateWish) => unknown = () => undefined;
   #held: Promise<void>;
   #release = (): void => undefined;
   #noteAsked = (): void => undefined;
@@ -132,6 +142,8 @@ export class PartialResident implements AsyncDisposable {
         peer.answer({ ...request, url: request.url.replace('/v2/', '/v1/') }, response),
       ),
     );
+    // What one of them knows, the other one does too.
+    if (beside !== undefined) Object.assign(peer, { rooms: beside.peer.rooms });
     return new PartialResident(peer, beside?.rooms ?? new Map());
   }
 
@@ -256,7 +268,9 @@ export class PartialResident implements AsyncDisposable {
     if (found === undefined) return undefined;
     await found.beforeState(url.searchParams.get('event_id') ?? '');
     const [, , , , endpoint = ''] = url.pathname.split('/');
-    return response.destroyed ? hang : found.tell(endpoint, url.searchParams.get('event_id') ?? '');
+    if (response.destroyed) return hang;
+    const eventId = url.searchParams.get('event_id') ?? '';
+    return found.tell({ server: this.name, endpoint, eventId, response });
   };
 
   /** Every user has one device, whose list has the number of requests for it as its stream id. */

@@ -1,5 +1,8 @@
 /** A whole server, a scripted resident, and rooms that users of the first join without members: what tests of DESIGN §7 share. */
+import type { ServerName } from '../../src/matrix/ids.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
+import { readDataFolder } from '../../src/storage/index.ts';
+import { verifyData } from '../../src/verify.ts';
 import { Client } from './client.ts';
 import { type Edu, PartialResident, type ResidentRoom } from './partial-resident.ts';
 import { joinBy } from './rooms-between.ts';
@@ -198,8 +201,29 @@ export class PartialStage implements AsyncDisposable {
   /** Lets the resident answer and waits until the room has all its members. */
   async whole(user: Client, room: ResidentRoom): Promise<Record<string, unknown>> {
     room.release();
+    await eventually(
+      () => this.partialRooms(room),
+      (line) => line === '',
+    );
     const { joined } = await user.must('GET', `${room.path}/joined_members`);
     return joined as Record<string, unknown>;
+  }
+
+  /** What `neurite verify` finds in the server's data. */
+  async faults(): Promise<string[]> {
+    const folder = readDataFolder(this.server.data, this.server.name);
+    if (!folder.ok) throw new Error(folder.error.message);
+    const found: string[] = [];
+    const following = { wait: true, onSkipped: (name: string) => void found.push(`skipped: ${name}`) };
+    for await (const line of verifyData(folder.value, this.server.name as ServerName, following)) found.push(line);
+    return found;
+  }
+
+  /** A line about each partial room, or about one; '' where it is not partial. */
+  async partialRooms(room?: ResidentRoom): Promise<string> {
+    const lines: string[] = [];
+    await this.server.app.partialRooms({ action: 'list' }, (line) => lines.push(line));
+    return lines.filter((line) => room === undefined || line.startsWith(room.id)).join('\n');
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

@@ -11,7 +11,11 @@ let rounds = 0;
 beforeAll(async () => {
   stage = await PartialStage.open();
 }, 60_000);
-afterAll(async () => stage[Symbol.asyncDispose]());
+afterAll(async () => {
+  const faults = await stage.faults();
+  await stage[Symbol.asyncDispose]();
+  expect(faults).toEqual([]);
+}, 30_000);
 
 const derek = (): string => stage.resident.user('derek');
 /** Somebody whom no other test knows. */
@@ -262,13 +266,8 @@ describe('Device list tracking', () => {
     const { alice, room, elsie, since } = await newMember();
     room.tell = () => ({});
     room.release();
-    const lines: string[] = [];
     await eventually(
-      async () => {
-        lines.length = 0;
-        await stage.server.app.partialRooms({ action: 'list', roomId: room.id }, (line) => lines.push(line));
-        return lines.join('');
-      },
+      () => stage.partialRooms(room),
       (line) => line.includes('failed, next in'),
     );
     await stage.server.app.partialRooms({ action: 'abort', roomId: room.id }, () => undefined);

@@ -20,7 +20,11 @@ let stage: PartialStage;
 beforeAll(async () => {
   stage = await PartialStage.open();
 }, 60_000);
-afterAll(async () => stage[Symbol.asyncDispose]());
+afterAll(async () => {
+  const faults = await stage.faults();
+  await stage[Symbol.asyncDispose]();
+  expect(faults).toEqual([]);
+}, 30_000);
 
 const membershipIn = (answer: Synced, part: 'join' | 'leave', room: ResidentRoom, user: string): unknown => {
   const found = answer.rooms?.[part]?.[room.id];
@@ -44,11 +48,6 @@ const reached = (room: ResidentRoom, user: Client, membership: string) =>
       stage.resident.pdus.find((event) => event.stateKey === user.userId && event.content.membership === membership),
     (event) => event !== undefined,
   );
-const roomsPartial = async (): Promise<string> => {
-  const lines: string[] = [];
-  await stage.server.app.partialRooms({ action: 'list' }, (line) => lines.push(line));
-  return lines.join('\n');
-};
 
 describe('while its members are unknown', () => {
   test('CanSendEventsDuringPartialStateJoin', async () => {
@@ -263,7 +262,7 @@ describe('Leave during resync', () => {
     await stage.send(event);
     await syncUntil(alice, since, (answer) => membershipIn(answer, 'leave', room, alice.userId) === membership);
     // The resync ends, its rows go, and who was there reads what was said.
-    expect(await roomsPartial()).not.toContain(room.id);
+    expect(await stage.partialRooms()).not.toContain(room.id);
     expect((await alice.history(room.id)).map(({ event_id: id }) => id)).toContain(said);
     if (membership === 'ban') {
       const { status, body } = await joinBy(alice, room.id, [stage.resident.name]);
@@ -280,18 +279,18 @@ describe('Leave during resync', () => {
   test('the last local user takes the resync with him: rows go, waiting readers are answered, history stays', async () => {
     const { alice, room } = await stage.joined();
     await room.stateAsked();
-    expect(await roomsPartial()).toContain(room.id);
+    expect(await stage.partialRooms()).toContain(room.id);
     const said = (await alice.send(room.id, 't1', 'before I go')).body.event_id;
     const waiting = alice.ask('GET', `${room.path}/members`);
     expect(await isSettled(waiting)).toBe(false);
     await leave(alice, room);
-    expect(await roomsPartial()).not.toContain(room.id);
+    expect(await stage.partialRooms()).not.toContain(room.id);
     expect([200, 403]).toContain((await waiting).status);
     expect((await alice.history(room.id)).map(({ event_id: id }) => id)).toContain(said);
     // A later answer brings nothing back.
     room.release();
     expect(isIn(await lazySync(alice), room)).toBe(false);
-    expect(await roomsPartial()).not.toContain(room.id);
+    expect(await stage.partialRooms()).not.toContain(room.id);
   });
 
   test('a later join takes nothing of the first one for whole', async () => {

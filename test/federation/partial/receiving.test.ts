@@ -19,7 +19,11 @@ let stage: PartialStage;
 beforeAll(async () => {
   stage = await PartialStage.open();
 }, 60_000);
-afterAll(async () => stage[Symbol.asyncDispose]());
+afterAll(async () => {
+  const faults = await stage.faults();
+  await stage[Symbol.asyncDispose]();
+  expect(faults).toEqual([]);
+}, 30_000);
 
 const derek = (): string => stage.resident.user('derek');
 const ephemeral = (answer: Synced, room: ResidentRoom, type: string): Record<string, unknown>[] =>

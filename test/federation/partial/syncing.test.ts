@@ -20,7 +20,11 @@ let stage: PartialStage;
 beforeAll(async () => {
   stage = await PartialStage.open();
 }, 60_000);
-afterAll(async () => stage[Symbol.asyncDispose]());
+afterAll(async () => {
+  const faults = await stage.faults();
+  await stage[Symbol.asyncDispose]();
+  expect(faults).toEqual([]);
+}, 30_000);
 
 const derek = (): string => stage.resident.user('derek');
 const memberKeys = (room: ResidentRoom, ...more: string[]): string[] =>
