@@ -76,3 +76,29 @@ describe('a room joined without its members', () => {
     expect(world.states().joiner).toEqual(world.states().resident);
   });
 });
+
+describe('a resync that waits for its next attempt', () => {
+  test('waits no longer than the longest pause when the clock is set back, and not at all when it is set forward', async () => {
+    await world.join();
+    const time = { now: 1_800_000_000_000 };
+    const sleeps: number[] = [];
+    await world.partial[Symbol.asyncDispose]();
+    world.answer = () => {
+      if (sleeps.length < 3) throw new Error('no answer');
+    };
+    const yearMs = 365 * 86_400_000;
+    world.partial = world.resync(world.joiner, {
+      now: () => time.now,
+      sleep: async (ms) => {
+        sleeps.push(ms);
+        // Once a year back, once a year ahead, then as it was.
+        time.now += sleeps.length === 1 ? -yearMs : sleeps.length === 2 ? 2 * yearMs : 0;
+        await new Promise((resolve) => setImmediate(resolve));
+      },
+    });
+    await world.finish();
+    expect(world.isPartial()).toBe(false);
+    expect(sleeps.length).toBeGreaterThanOrEqual(2);
+    for (const ms of sleeps) expect(ms).toBeLessThanOrEqual(600_000);
+  });
+});

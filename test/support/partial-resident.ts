@@ -21,6 +21,9 @@ export interface Edu {
   readonly content: JsonObject;
 }
 
+/** A whole server, here or in a process of its own. */
+type Named = Pick<FederatedServer, 'name' | 'baseUrl'>;
+
 export interface StateWish {
   /** Who is asked. */
   readonly server: ServerName;
@@ -177,7 +180,7 @@ export class PartialResident implements AsyncDisposable {
   }
 
   /** Sends a transaction. @throws unless it was taken */
-  async send(server: FederatedServer, pdus: readonly RoomEvent[], edus: readonly Edu[] = []): Promise<Answer> {
+  async send(server: Named, pdus: readonly RoomEvent[], edus: readonly Edu[] = []): Promise<Answer> {
     this.#transactions += 1;
     const body = { origin: this.name, origin_server_ts: 1, pdus: pdus.map(({ pdu }) => pdu), edus };
     const uri = `/_matrix/federation/v1/send/t${this.#transactions}`;
@@ -186,12 +189,12 @@ export class PartialResident implements AsyncDisposable {
     return answer;
   }
 
-  ask(server: FederatedServer, method: string, uri: string, body?: JsonValue): Promise<Answer> {
+  ask(server: Named, method: string, uri: string, body?: JsonValue): Promise<Answer> {
     return this.#asking.ask(server, method, uri, body);
   }
 
   /** A user of this server joins a room of the whole one. */
-  async enter(server: FederatedServer, roomId: string, user: string): Promise<RoomEvent> {
+  async enter(server: Named, roomId: string, user: string): Promise<RoomEvent> {
     const of = (id: string): string => `${encodeURIComponent(roomId)}/${encodeURIComponent(id)}`;
     const made = await this.ask(server, 'GET', `/_matrix/federation/v1/make_join/${of(user)}?ver=12`);
     const signer = { serverName: this.name, keyId: 'ed25519:test', key: keyOf(this.name) };

@@ -9,6 +9,7 @@ import {
   type StoredEvent,
   verifyRoomserver,
 } from '../../src/roomserver/index.ts';
+import type { Clock } from '../../src/util/clock.ts';
 import { createLogger } from '../../src/util/log.ts';
 import { openTestRooms, type TestRooms } from './room-core.ts';
 
@@ -17,6 +18,12 @@ export const mod = '@mod:res.example';
 export const me = '@me:two.example';
 const log = createLogger({ level: 'silent', format: 'json' });
 export const never = new AbortController().signal;
+
+/** Never waits. */
+const hasty: Clock = {
+  now: () => Date.now(),
+  sleep: async () => new Promise((resolve) => setImmediate(resolve)),
+};
 
 export class PartialWorld implements AsyncDisposable {
   readonly resident: TestRooms;
@@ -50,11 +57,7 @@ export class PartialWorld implements AsyncDisposable {
     return new PartialWorld(resident, openTestRooms('two.example'), room);
   }
 
-  resync(joiner: TestRooms): PartialRooms {
-    const clock = {
-      now: () => Date.now(),
-      sleep: async (): Promise<void> => new Promise((resolve) => setImmediate(resolve)),
-    };
+  resync(joiner: TestRooms, clock: Clock = hasty): PartialRooms {
     const partial = new PartialRooms({
       ...{ db: joiner.db, tools: joiner.core.tools, serverName: 'two.example' as ServerName, clock, log },
       fetchState: async (_room, eventId, server) => {
@@ -120,6 +123,12 @@ export class PartialWorld implements AsyncDisposable {
   async join(who = me): Promise<RoomEvent> {
     const { nid } = await this.resident.join(this.room, who);
     const join = this.event(nid);
+    await this.bring(join);
+    return join;
+  }
+
+  /** Brings a join that the resident has taken to the other server, without members. */
+  async bring(join: RoomEvent): Promise<void> {
     const state = this.stateBefore(join.eventId).filter(({ type }) => type !== 'm.room.member');
     const { core } = this.joiner;
     await core.input(this.room.roomId, this.withAuth([...state, join]).slice(0, -1), 'outlier');
@@ -134,7 +143,6 @@ export class PartialWorld implements AsyncDisposable {
       },
     });
     expect(verdicts.get(join.eventId)).toMatchObject({ kind: 'accepted' });
-    return join;
   }
 
   joined(): boolean {

@@ -58,7 +58,12 @@ export class ScriptedServer implements AsyncDisposable {
   }
 
   /** Asks a whole server, with the signature of this one. `body` may be JSON text. */
-  ask(server: FederatedServer, method: string, uri: string, body?: JsonValue): Promise<Answer> {
+  ask(
+    server: Pick<FederatedServer, 'name' | 'baseUrl'>,
+    method: string,
+    uri: string,
+    body?: JsonValue,
+  ): Promise<Answer> {
     const authorization = signRequest(
       {
         ...{ method, uri, origin: this.name, destination: server.name as ServerName },
