@@ -234,6 +234,27 @@ describe('a room that has become whole', () => {
     expect(keysOf(joinedRoom(await sync(alice), room).timeline.events)).toContain('m.room.tombstone|');
   });
 
+  test('may have lost its history meanwhile', async () => {
+    const { alice, room } = await stage.joined();
+    const admin = await stage.admin();
+    const says = (body: string) => room.room.message(derek(), body);
+    const [first, second, third] = [says('one'), says('two'), says('three')];
+    await stage.send(first, second, third);
+    await stage.arrived(alice, room, third.eventId);
+    const path = `/_synapse/admin/v1/purge_history/${encodeURIComponent(room.id)}/${encodeURIComponent(third.eventId)}`;
+    const { purge_id: id } = await admin.must('POST', path, { delete_local_events: true });
+    await eventually(
+      () => admin.must('GET', `/_synapse/admin/v1/purge_history_status/${String(id)}`),
+      ({ status }) => status === 'complete',
+    );
+    expect(await stage.eventStatus(alice, room, first.eventId)).toBe(404);
+    expect(Object.keys(await stage.whole(alice, room)).sort()).toEqual([room.creator, derek(), alice.userId].sort());
+    expect(await stage.eventStatus(alice, room, third.eventId)).toBe(200);
+    const later = says('four');
+    await stage.send(later);
+    await stage.arrived(alice, room, later.eventId);
+  });
+
   test('Purge during resync', async () => {
     const { alice, room } = await stage.joined();
     const admin = await stage.admin();
