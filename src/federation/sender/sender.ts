@@ -39,7 +39,7 @@ export interface SenderCounters {
 /** Transactions to one destination are this far apart, in ms, so that one of them takes what comes close together. */
 const gapMs = 75;
 /** So many in a row go without a gap when events wait: what happens once should be known over there at once. */
-const freeInRow = 4;
+const freeInRow = 10;
 /** ms without a transaction after which a row is over. */
 const calmMs = 1000;
 /** Pauses after answers that refuse a transaction; servers that do not answer are the business of `Destinations`. */
