@@ -78,6 +78,20 @@ describe('EDUs', () => {
     expect(isIn(await sync(alice), room)).toBe(false);
   });
 
+  test('presence of somebody who proves to be no member is shown no longer', async () => {
+    const { alice, room } = await stage.joined();
+    const nobody = stage.resident.user('nobody');
+    const shows = ({ presence }: Synced): boolean => presence?.events.some(({ sender }) => sender === nobody) === true;
+    await stage.edu('m.presence', { push: [{ user_id: nobody, presence: 'online', last_active_ago: 1 }] });
+    // Of another server nobody has said that it is in the room.
+    const stranger = stage.second.user('stranger');
+    await stage.edu('m.presence', { push: [{ user_id: stranger, presence: 'online' }] }, stage.second);
+    const during = await syncUntil(alice, undefined, shows);
+    expect(during.presence?.events.some(({ sender }) => sender === stranger)).toBe(false);
+    await stage.whole(alice, room);
+    expect(shows(await lazySync(alice))).toBe(false);
+  });
+
   test('CanReceiveToDeviceDuringPartialStateJoin', async () => {
     const { alice, room } = await stage.joined();
     await stage.edu('m.direct_to_device', {

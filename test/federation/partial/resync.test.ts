@@ -116,6 +116,14 @@ describe('a resync', () => {
     await stage.whole(alice, room);
   });
 
+  test('is not kept from its work by names of servers that are none', async () => {
+    const [alice, room] = [await stage.user(), stage.resident.openRoom()];
+    room.servers = ['', 'no name', '@user:localhost', stage.resident.name, stage.resident.name];
+    await stage.join(alice, room);
+    expect((await alice.send(room.id, 't1', 'Hello')).status).toBe(200);
+    expect(Object.keys(await stage.whole(alice, room))).toHaveLength(3);
+  });
+
   test('survives residents that vanish in the middle of an answer', async () => {
     const { alice, room } = await stage.joined();
     let broken = 0;
