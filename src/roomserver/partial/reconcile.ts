@@ -23,7 +23,8 @@ export type Step =
   { readonly kind: 'event'; readonly event: EventNid; readonly ask: readonly EventId[] } | { readonly kind: 'end' };
 
 /** The first event, in topological order, whose full state is not known yet. */
-export function nextStep(tools: PipelineTools, snapshot: Snapshot, room: Room, { joinEvent }: PartialRoom): Step {
+export function nextStep(tools: PipelineTools, snapshot: Snapshot, room: Room, row: PartialRoom): Step {
+  const { joinEvent } = row;
   const { partial } = tools.stores;
   const oldest = partial.firstUnjudged(snapshot, room.nid, joinEvent);
   if (oldest === undefined) return { kind: 'end' };
@@ -37,7 +38,10 @@ export function nextStep(tools: PipelineTools, snapshot: Snapshot, room: Room, {
     if (waiting === undefined) break;
     next = waiting;
   }
-  const ask = [...fullStatesBehind(tools, snapshot, room, next)].flatMap(([id, state]) => (state === 0 ? id : []));
+  // Our own picture of what was before the join is not to be trusted either when it has failed.
+  const asksAll = next === joinEvent && row.attempts > 0;
+  const behind = [...fullStatesBehind(tools, snapshot, room, next)];
+  const ask = behind.flatMap(([id, state]) => (state === 0 || asksAll ? id : []));
   return { kind: 'event', event: next, ask };
 }
 
@@ -66,7 +70,7 @@ const unknown = 0 as SnapshotNid;
 /**
  * Judges an event on its full state and writes down what comes of it. `told`: the states after prev events for which
  * another server had to tell it, all of it stored. `join`: the event that we came into the room by.
- * @throws ResolutionTooLarge when a resolution is to be prepared; an Error when the told state does not admit our join
+ * @throws ResolutionTooLarge when a resolution is to be prepared; an Error when that state does not admit our join
  */
 export function judgeWhole(
   tools: PipelineTools,
@@ -86,8 +90,7 @@ export function judgeWhole(
     failureByAuthEvents(stores, tx, room, event, auth) ??
     failureByState(stores, resolver, tx, room, event, { before, partial: false, auth });
   // A server let us in: the state that keeps us out is not the one it has.
-  if (reason !== undefined && nid === join && told.size > 0)
-    throw new Error(`the state that other servers tell does not admit our join: ${reason}`);
+  if (reason !== undefined && nid === join) throw new Error(`the state before our join does not admit it: ${reason}`);
   const after =
     reason !== undefined || meta.key === 0 ? before : stores.states.append(tx, before, meta.type, meta.key, nid);
   stores.partial.addResult(tx, room.nid, { event: nid, before, after, told: told.size > 0, reason });
@@ -102,8 +105,8 @@ function stateBeforeWhole(
   told: ReadonlyMap<EventId, ReadState>,
 ): SnapshotNid {
   const states = [...fullStatesBehind(tools, tx, room, nid)].map(([prev, known]) => {
-    if (known !== 0) return known;
     const read = told.get(prev);
+    if (read === undefined && known !== 0) return known;
     const state =
       read === undefined ? `nobody was asked for the state after ${prev}` : storeReadState(tx, tools, room, read);
     if (typeof state === 'string') throw new Error(state);
