@@ -194,11 +194,44 @@ describe('a resync', () => {
     room.tell = ({ endpoint }) => (endpoint === 'state_ids' ? { pdu_ids: lie, auth_chain_ids: chain } : undefined);
     await stage.join(alice, room);
     room.release();
-    expect(await failed(room)).toContain('does not admit our join');
+    expect(await failed(room)).toContain('does not admit it');
     expect(isIn(await lazySync(alice), room)).toBe(true);
     room.tell = () => undefined;
     await stage.server.app.partialRooms({ action: 'retry', roomId: room.id }, () => undefined);
     expect(Object.keys(await stage.whole(alice, room))).toContain(alice.userId);
+  });
+
+  test('of a room that a banned user was let into does not end, says why, and lets him leave', async () => {
+    const { alice, room } = await stage.joined();
+    await stage.whole(alice, room);
+    const join = room.current('m.room.member', alice.userId);
+    const ban = room.member(alice.userId, 'ban', room.creator);
+    await stage.send(ban);
+    await syncUntil(alice, undefined, (answer) => !isIn(answer, room), { lazy: true });
+    // The resident lets the banned one in, citing what was before.
+    const { scripts } = stage.resident.peer;
+    const [made, sent] = [scripts.get('make_join'), scripts.get('send_join')];
+    const cited = ['m.room.power_levels', 'm.room.join_rules'].map((type) => room.current(type).eventId);
+    const event = {
+      ...{ type: 'm.room.member', sender: alice.userId, state_key: alice.userId, content: { membership: 'join' } },
+      ...{ room_id: room.id, prev_events: [ban.eventId], auth_events: [...cited, join.eventId] },
+      ...{ depth: ban.depth + 1, origin_server_ts: 0 },
+    };
+    scripts.set('make_join', () => ({ room_version: '12', event }));
+    scripts.set('send_join', () => {
+      const known = room.room.events.filter(({ eventId }) => eventId !== ban.eventId).map(({ pdu }) => pdu);
+      const state = known.filter(({ type, state_key: key }) => key === '' && type !== 'm.room.member');
+      return { state, auth_chain: known, members_omitted: true, servers_in_room: [stage.resident.name] };
+    });
+    try {
+      await stage.join(alice, room);
+    } finally {
+      if (made !== undefined) scripts.set('make_join', made);
+      if (sent !== undefined) scripts.set('send_join', sent);
+    }
+    expect(await failed(room)).toContain('does not admit it');
+    expect((await changeBy(alice, room.id, 'leave')).status).toBe(200);
+    expect(await stage.partialRooms(room)).toBe('');
   });
 });
 
