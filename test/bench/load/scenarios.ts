@@ -2,9 +2,9 @@
  * What is measured. Each scenario prepares what it needs on a target once, then gives one figure a round. Every reply is
  * held against what it should say: a fast wrong answer is an error, not a figure.
  */
+import { threadId } from 'node:worker_threads';
+import { median, type Unit } from './rows.ts';
 import { account, diskBytes, many, residentMb, type Client, type Target } from './target.ts';
-
-export type Unit = 'ms' | '1/s' | 'MB' | 'B';
 
 /** Takes one figure; undefined where the target does not tell. */
 export type Measure = () => Promise<number | undefined>;
@@ -24,35 +24,33 @@ export interface Size {
   readonly seconds: number;
 }
 
-const v3 = '/_matrix/client/v3';
-const enc = encodeURIComponent;
+export const v3 = '/_matrix/client/v3';
+export const enc = encodeURIComponent;
+/** Threads and runs have transaction ids of their own. */
+const run = `${Date.now().toString(36)}.${threadId}`;
 let transactions = 0;
-const nextTransaction = (): string => `b${(transactions += 1)}`;
+const nextTransaction = (): string => `b${run}.${(transactions += 1)}`;
 
 /** A message about as long as people write. */
 const text = (): string => `message ${transactions} of a bench, about as long as what people write to each other`;
 
-async function send(client: Client, roomId: string): Promise<string> {
+/** Sends a message; its event id. */
+export async function send(client: Client, roomId: string): Promise<string> {
   const answer = await client.send(roomId, nextTransaction(), text());
   const eventId = answer.body['event_id'];
   if (answer.status !== 200 || typeof eventId !== 'string') throw new Error(`send: ${JSON.stringify(answer)}`);
   return eventId;
 }
 
-export const median = (values: readonly number[]): number => {
-  const sorted = [...values].sort((one, other) => one - other);
-  const middle = sorted.length >> 1;
-  const [low = 0, high = 0] = [sorted[middle - (sorted.length % 2 === 0 ? 1 : 0)], sorted[middle]];
-  return (low + high) / 2;
-};
-
-async function timed(work: () => Promise<unknown>): Promise<number> {
+/** How long it takes, in ms. */
+export async function timed(work: () => Promise<unknown>): Promise<number> {
   const started = performance.now();
   await work();
   return performance.now() - started;
 }
 
-const repeated = async (times: number, work: () => Promise<unknown>): Promise<number> => {
+/** Median of several times, in ms. */
+export const repeated = async (times: number, work: () => Promise<unknown>): Promise<number> => {
   const values: number[] = [];
   for (let count = 0; count < times; count += 1) values.push(await timed(work));
   return median(values);
@@ -96,13 +94,19 @@ const throughput = (clients: number): Scenario => ({
 });
 
 /** Waits in /sync until the event has come; resolves with the time at which it was read. */
-async function awaitEvent(reader: Client, roomId: string, since: string, eventId: Promise<string>): Promise<number> {
+export async function awaitEvent(
+  reader: Client,
+  roomId: string,
+  since: string,
+  eventId: Promise<string>,
+): Promise<number> {
   let token = since;
   for (;;) {
     const answer = await reader.sync(token, 30_000);
     const at = performance.now();
     token = answer.next_batch;
     const events = answer.rooms?.join?.[roomId]?.timeline?.events ?? [];
+    if (events.length === 0) continue;
     const wanted = await eventId;
     if (events.some((event) => event.event_id === wanted)) return at;
   }

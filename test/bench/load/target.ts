@@ -4,8 +4,10 @@ import { once } from 'node:events';
 import { mkdtempSync, readFileSync, readdirSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
+import type { Modules } from '../../../src/modules.ts';
 import { type Client, registerAccount, type Session } from '../../support/client.ts';
 import { freePort } from '../../support/server-process.ts';
+import { withModules } from './fill.ts';
 
 const root = resolve(import.meta.dirname, '../../..');
 
@@ -21,13 +23,20 @@ export interface Target {
   stop(): Promise<void>;
 }
 
+/** This project's server, which can be stopped and filled. */
+export interface OwnTarget extends Target {
+  restart(): Promise<number>;
+  /** Stops it, has the work done on its data folder, and starts it again. */
+  fill<T>(work: (modules: Modules) => Promise<T>): Promise<T>;
+}
+
 export interface OwnOptions {
   /** Environment of the server (a slow-fsync shim). */
   readonly env?: Readonly<Record<string, string>>;
 }
 
 /** Starts this project's built server (dist) with the settings that a fair comparison needs. */
-export async function startOwn(options: OwnOptions = {}): Promise<Target> {
+export async function startOwn(options: OwnOptions = {}): Promise<OwnTarget> {
   const data = mkdtempSync(join(tmpdir(), 'neurite-bench-'));
   const port = await freePort();
   const url = `http://127.0.0.1:${port}`;
@@ -37,7 +46,7 @@ export async function startOwn(options: OwnOptions = {}): Promise<Target> {
     'passwords.memory=64 KiB',
     'passwords.passes=1',
   ];
-  const args = [join(root, 'dist/cli.js'), 'run', '--data', data, '--listen', `127.0.0.1:${port}`];
+  const args = [join(root, 'bin/neurite.js'), 'run', '--data', data, '--listen', `127.0.0.1:${port}`];
   for (const setting of [...settings, 'log.level=warn']) args.push('--set', setting);
   let child: ChildProcess;
   const start = async (): Promise<number> => {
@@ -64,6 +73,12 @@ export async function startOwn(options: OwnOptions = {}): Promise<Target> {
     restart: async () => {
       await end();
       return start();
+    },
+    fill: async (work) => {
+      await end();
+      const result = await withModules(data, work);
+      await start();
+      return result;
     },
     stop: async () => {
       await end();
