@@ -3,12 +3,12 @@
  * test suites do everywhere. A nonce, good for one minute and one request, and an HMAC-SHA1 over it and the account.
  */
 import { createHmac, timingSafeEqual } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import * as v from 'valibot';
 import { route, type Route } from '../http/index.ts';
 import { MatrixError, matrixError } from '../matrix/errors.ts';
 import { newOpaqueId, type Profiles, type Registration } from '../userapi/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { LruCache } from '../util/lru.ts';
 
 export interface AdminRegisterParts {
   readonly sharedSecret: string | undefined;
@@ -39,7 +39,7 @@ const refusal = (status: number, message: string): MatrixError => new MatrixErro
 export function adminRegisterRoutes({ sharedSecret, serverName, clock, ...parts }: AdminRegisterParts): Route[] {
   if (sharedSecret === undefined) return [];
   const perf = { now: () => clock.now() };
-  const nonces = new LRUCache<string, true>({ max: maxNonces, ttl: nonceLifetime, ttlResolution: 0, perf });
+  const nonces = new LruCache<string, true>({ max: maxNonces, ttl: nonceLifetime, ttlResolution: 0, perf });
   return [
     route({
       method: 'GET',

@@ -3,9 +3,9 @@
  * unversioned paths of old services where the present ones are not known, limits on time and size. Their addresses are
  * the operator's own choice: private ones are as good as others.
  */
-import { Agent, request } from 'undici';
 import { asString, memberOf, parseJson } from '../matrix/json.ts';
 import type { Clock } from '../util/clock.ts';
+import { LazyAgent, undici } from '../util/lazy.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import type { Registration } from './registration.ts';
 
@@ -46,7 +46,9 @@ const legacyKept = 3_600_000;
 
 export class ServiceClient {
   readonly #clock: Clock;
-  readonly #agent = new Agent({ connections: 16, pipelining: 1, keepAliveTimeout: 4000, allowH2: false });
+  readonly #agent = new LazyAgent(
+    () => new (undici().Agent)({ connections: 16, pipelining: 1, keepAliveTimeout: 4000, allowH2: false }),
+  );
   /** Service id and first segment of the path → until when the old path comes first. */
   readonly #legacy = new Map<string, number>();
 
@@ -83,8 +85,8 @@ export class ServiceClient {
     const limit = AbortSignal.timeout(wish.timeout);
     const signal = wish.signal === undefined ? limit : AbortSignal.any([limit, wish.signal]);
     try {
-      const asked = request(`${service.url ?? ''}${path}${text === '' ? '' : `?${text}`}`, {
-        dispatcher: this.#agent,
+      const asked = undici().request(`${service.url ?? ''}${path}${text === '' ? '' : `?${text}`}`, {
+        dispatcher: this.#agent.dispatcher,
         method: wish.method,
         signal,
         headers: {

@@ -3,11 +3,11 @@
  * namespace, or with a local user of theirs joined in it. The last is remembered per room for the state that it was
  * found in.
  */
-import { LRUCache } from 'lru-cache';
 import type { RoomNid } from '../bus/index.ts';
 import type { RoomId, UserId } from '../matrix/ids.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Snapshot, Tx } from '../storage/index.ts';
+import { LruCache } from '../util/lru.ts';
 import type { Registration } from './registration.ts';
 import type { ServiceRegistry } from './registry.ts';
 
@@ -23,7 +23,7 @@ export class Interest {
   readonly #registry: ServiceRegistry;
   readonly #rooms: RoomReader;
   readonly #aliasesOf: (snapshot: Snapshot, room: RoomNid) => readonly string[];
-  readonly #joined = new LRUCache<RoomNid, Joined>({ max: rememberedRooms });
+  readonly #joined = new LruCache<RoomNid, Joined>({ max: rememberedRooms });
 
   constructor(
     registry: ServiceRegistry,

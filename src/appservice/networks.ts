@@ -2,7 +2,6 @@
  * Third-party networks (A-S API v1.19 §Third-party networks): look-ups are passed on to the services that bridge the
  * network, and their answers are put together.
  */
-import { LRUCache } from 'lru-cache';
 import {
   asArray,
   asObject,
@@ -13,6 +12,7 @@ import {
   type JsonValue,
 } from '../matrix/json.ts';
 import type { Clock } from '../util/clock.ts';
+import { LruCache } from '../util/lru.ts';
 import { ServiceSilent, type ServiceClient } from './client.ts';
 import type { Registration } from './registration.ts';
 import type { ServiceRegistry } from './registry.ts';
@@ -27,13 +27,13 @@ const metadataKept = 3_600_000;
 export class Networks {
   readonly #registry: ServiceRegistry;
   readonly #client: ServiceClient;
-  readonly #metadata: LRUCache<string, JsonObject>;
+  readonly #metadata: LruCache<string, JsonObject>;
 
   constructor(registry: ServiceRegistry, client: ServiceClient, clock: Clock) {
     this.#registry = registry;
     this.#client = client;
     const perf = { now: () => clock.now() };
-    this.#metadata = new LRUCache({ max: 1000, ttl: metadataKept, ttlResolution: 0, perf });
+    this.#metadata = new LruCache({ max: 1000, ttl: metadataKept, ttlResolution: 0, perf });
   }
 
   /** Every network that some service bridges, by its name. */

@@ -2,9 +2,9 @@
  * Which application service owns what: users, aliases and rooms by namespace, requests by token (A-S API v1.19
  * §Registration, §Server admin style permissions). It never changes while the server runs.
  */
-import { LRUCache } from 'lru-cache';
 import { matrixError } from '../matrix/errors.ts';
 import { serverNameOf, type RoomAlias, type ServerName, type UserId } from '../matrix/ids.ts';
+import { LruCache } from '../util/lru.ts';
 import { loadRegistrations, type Namespace, type Registration } from './registration.ts';
 
 const rememberedUsers = 50_000;
@@ -20,7 +20,7 @@ export class ServiceRegistry {
   readonly reached: readonly Registration[];
   readonly #serverName: ServerName;
   readonly #byToken: ReadonlyMap<string, Registration>;
-  readonly #byUser = new LRUCache<string, readonly Registration[]>({ max: rememberedUsers });
+  readonly #byUser = new LruCache<string, readonly Registration[]>({ max: rememberedUsers });
 
   constructor(registrations: readonly Registration[], serverName: ServerName) {
     this.all = registrations;

@@ -3,11 +3,12 @@
  * again; every request is bounded in time, every answer in size; failures are values. Whether a server answers is told
  * to `Destinations`, and who failed lately is left alone.
  */
-import { LRUCache } from 'lru-cache';
-import { Pool, type Dispatcher } from 'undici';
+import type { Dispatcher, Pool } from 'undici';
 import type { ServerRoute } from '../matrix/discovery.ts';
 import type { ServerName } from '../matrix/ids.ts';
+import { undici } from '../util/lazy.ts';
 import type { Logger } from '../util/log.ts';
+import { LruCache } from '../util/lru.ts';
 import { err, type Result } from '../util/result.ts';
 import type { Connector } from './connector.ts';
 import type { Destinations } from './destinations.ts';
@@ -46,7 +47,7 @@ const keepAliveMs = 10_000;
 export class FederationClient implements AsyncDisposable {
   readonly #parts: ClientParts;
   readonly #closing = new Set<Promise<void>>();
-  readonly #lines = new LRUCache<ServerName, Line>({
+  readonly #lines = new LruCache<ServerName, Line>({
     max: mostPools,
     dispose: ({ pool }) => this.#retire(pool),
   });
@@ -162,7 +163,7 @@ export class FederationClient implements AsyncDisposable {
     const key = JSON.stringify([route.hostHeader, route.tlsName, endpointsOf(route)]);
     const known = this.#lines.get(server);
     if (known?.key === key) return known;
-    const pool = new Pool(`https://${route.hostHeader}`, {
+    const pool = new (undici().Pool)(`https://${route.hostHeader}`, {
       connect: (_options, callback) =>
         void connector.connect(route).then(
           (socket) => callback(null, socket),

@@ -7,10 +7,10 @@
 import { connect as netConnect, isIP, type Socket } from 'node:net';
 import { rootCertificates, connect as tlsConnect, createSecureContext, getCACertificates } from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
-import { LRUCache } from 'lru-cache';
 import type { Endpoint, ServerRoute } from '../matrix/discovery.ts';
 import type { AddressGuard } from '../util/address-guard.ts';
 import { AddressRefused } from '../util/guarded-agent.ts';
+import { LruCache } from '../util/lru.ts';
 import type { Names } from './names.ts';
 
 /** Opens a TCP connection to an address; tests put their own ports behind the well-known ones. */
@@ -35,7 +35,7 @@ let authorities: readonly string[] | undefined;
 export class Connector {
   readonly #options: ConnectorOptions;
   readonly #dial: Dial;
-  readonly #sessions = new LRUCache<string, Buffer>({ max: 2000 });
+  readonly #sessions = new LruCache<string, Buffer>({ max: 2000 });
   readonly #attempts = new Set<(error: Error) => void>();
   readonly #stopping = new AbortController();
   #context: SecureContext | undefined;

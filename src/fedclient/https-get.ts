@@ -1,5 +1,6 @@
 /** One HTTPS GET to an address that somebody else named, redirects followed, every hop through the connector's checks. */
-import { Client, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
+import { undici } from '../util/lazy.ts';
 import type { Connector } from './connector.ts';
 
 /** It redirects too often, or to what is not HTTPS. */
@@ -47,7 +48,7 @@ async function oneHop<T>(
   const host = url.hostname.replace(/^\[(.*)\]$/, '$1');
   const endpoints = [{ host, port: url.port === '' ? 443 : Number(url.port) }];
   const route = { hostHeader: url.host, tlsName: host, endpoints };
-  const client = new Client(url.origin, {
+  const client = new (undici().Client)(url.origin, {
     connect: (_options, callback) =>
       void connector.connect(route).then(
         (socket) => callback(null, socket),

@@ -2,13 +2,13 @@
  * Fetches a server's keys (S-S API v1.19 §Retrieving server keys): from the server itself, else from the notaries that
  * the operator trusts. Who was asked lately is left alone for a while.
  */
-import { LRUCache } from 'lru-cache';
 import type { ServerName } from '../matrix/ids.ts';
 import { asArray, isJsonObject, memberOf, type JsonObject } from '../matrix/json.ts';
 import { signedBy, verifyJson } from '../matrix/signing.ts';
 import { nextPause, type BackoffPolicy } from '../util/backoff.ts';
 import type { Clock } from '../util/clock.ts';
 import { Gate } from '../util/gate.ts';
+import { LruCache } from '../util/lru.ts';
 import type { FederationClient } from './client.ts';
 import { readKeyDocument, type KeyDocument } from './key-document.ts';
 import { jsonReply } from './reply.ts';
@@ -66,7 +66,7 @@ const forgetMs = 3_600_000;
 export class KeyFetcher {
   readonly #parts: KeyFetcherParts;
   readonly #gate = new Gate(atOnce);
-  readonly #asked = new LRUCache<ServerName, Asked>({ max: 50_000 });
+  readonly #asked = new LruCache<ServerName, Asked>({ max: 50_000 });
 
   constructor(parts: KeyFetcherParts) {
     this.#parts = parts;

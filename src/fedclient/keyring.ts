@@ -3,12 +3,12 @@
  * memory and on disk, asked for again after half of their lifetime, after they have expired, and when something is
  * signed with a key that is not known. No key counts for longer than 7 days after it was last seen.
  */
-import { LRUCache } from 'lru-cache';
 import type { ServerName } from '../matrix/ids.ts';
 import { memberOf, type JsonObject } from '../matrix/json.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
+import { LruCache } from '../util/lru.ts';
 import type { FederationClient } from './client.ts';
 import type { KeyDocument } from './key-document.ts';
 import { KeyFetcher } from './key-fetcher.ts';
@@ -70,7 +70,7 @@ const nothing: ServerKeys = { keys: new Map(), refreshAt: Number.POSITIVE_INFINI
 export class KeyRing {
   readonly #parts: KeyRingParts;
   readonly #fetcher: KeyFetcher;
-  readonly #cache = new LRUCache<ServerName, ServerKeys>({ max: 20_000 });
+  readonly #cache = new LruCache<ServerName, ServerKeys>({ max: 20_000 });
   /** One for everyone who waits for the same server's keys. */
   readonly #refreshes = new Map<ServerName, Promise<boolean>>();
 

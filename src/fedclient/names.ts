@@ -8,9 +8,9 @@ import { lookup } from 'node:dns/promises';
 import { readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
-import { LRUCache } from 'lru-cache';
 import type { SrvRecord } from '../matrix/discovery.ts';
 import { Gate } from '../util/gate.ts';
+import { LruCache } from '../util/lru.ts';
 
 /** What discovery asks of the domain name system. */
 export interface Names {
@@ -37,8 +37,8 @@ type Family = 4 | 6;
 
 export class SystemNames implements Names {
   readonly #resolver = new Resolver({ timeout: 2000, tries: 2 });
-  readonly #addresses = new LRUCache<string, Promise<readonly string[]>>({ max: 10_000 });
-  readonly #records = new LRUCache<string, Promise<readonly SrvRecord[]>>({ max: 10_000 });
+  readonly #addresses = new LruCache<string, Promise<readonly string[]>>({ max: 10_000 });
+  readonly #records = new LruCache<string, Promise<readonly SrvRecord[]>>({ max: 10_000 });
   readonly #hosts = new HostsFile(hostsFile);
   readonly #system = new Gate(systemLookupsAtOnce);
   readonly #questions = new Gate(questionsAtOnce);
@@ -113,7 +113,7 @@ const isAbsence = (error: unknown): boolean => ['ENOTFOUND', 'ENODATA'].includes
 
 /** One question at a time for each key; the answer says for how long it is good. */
 function cached<T>(
-  cache: LRUCache<string, Promise<T>>,
+  cache: LruCache<string, Promise<T>>,
   key: string,
   ask: () => Promise<{ readonly value: T; readonly ms: number }>,
 ): Promise<T> {

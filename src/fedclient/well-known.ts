@@ -3,11 +3,11 @@
  * 3): fetched with bounds in size, time and redirects, and remembered as its cache headers say, in memory. What is
  * missing or wrong is remembered too, longer with each failure.
  */
-import { LRUCache } from 'lru-cache';
 import type { Dispatcher } from 'undici';
 import { delegatedName, wellKnownErrorLifetime, wellKnownLifetime } from '../matrix/discovery.ts';
 import type { ServerName } from '../matrix/ids.ts';
 import type { Clock } from '../util/clock.ts';
+import { LruCache } from '../util/lru.ts';
 import type { Connector } from './connector.ts';
 import { httpsGet, RedirectError } from './https-get.ts';
 
@@ -36,7 +36,7 @@ export class WellKnown {
   readonly #connector: Connector;
   readonly #clock: Clock;
   readonly #userAgent: string;
-  readonly #entries = new LRUCache<string, Entry>({ max: 20_000 });
+  readonly #entries = new LruCache<string, Entry>({ max: 20_000 });
   readonly #fetching = new Map<string, Promise<ServerName | undefined>>();
 
   constructor(connector: Connector, clock: Clock, userAgent: string) {

@@ -2,11 +2,11 @@
  * Thumbnails: the usual sizes are made when content arrives, others when they are asked for; what a crash left unmade is
  * made at the first request. Each has a file and a row, written in that order.
  */
-import { LRUCache } from 'lru-cache';
 import { MatrixError, matrixError } from '../matrix/errors.ts';
 import type { Database, Tx } from '../storage/index.ts';
 import { KeyedQueue } from '../util/keyed-queue.ts';
 import type { Logger } from '../util/log.ts';
+import { LruCache } from '../util/lru.ts';
 import type { MediaFiles, OpenFile } from './files.ts';
 import type { ImageOutput, ImageResult, MadeImage } from './image-process.ts';
 import type { Images } from './images.ts';
@@ -41,7 +41,7 @@ export class Thumbnails {
   readonly #parts: ThumbnailParts;
   /** One job a content, so that nobody makes what another is making. */
   readonly #jobs = new KeyedQueue<string>();
-  readonly #failures = new LRUCache<string, Failure>({ max: failuresKept, ttl: failureMs });
+  readonly #failures = new LruCache<string, Failure>({ max: failuresKept, ttl: failureMs });
 
   constructor(parts: ThumbnailParts) {
     this.#parts = parts;

@@ -2,11 +2,11 @@
  * A user's counts over all his rooms, as push gateways are told (Push Gateway API v1.19 §Counts). A room is counted
  * again only when something in it has changed.
  */
-import { LRUCache } from 'lru-cache';
 import type { RoomNid } from '../bus/index.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Position, Snapshot, Tx } from '../storage/index.ts';
+import { LruCache } from '../util/lru.ts';
 import type { UnreadCounts } from './counts.ts';
 
 export interface Badge {
@@ -30,7 +30,7 @@ export const zeroCounts = countsText({ unread: 0, missedCalls: 0 });
 export class Badges {
   readonly #rooms: RoomReader;
   readonly #counts: UnreadCounts;
-  readonly #users = new LRUCache<UserId, Map<RoomNid, Counted>>({ max: 1000 });
+  readonly #users = new LruCache<UserId, Map<RoomNid, Counted>>({ max: 1000 });
   /** Heads at which rooms last changed, since the start. */
   readonly #changed = new Map<RoomNid, number>();
 

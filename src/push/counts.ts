@@ -2,11 +2,11 @@
  * Unread counts (C-S API v1.19 §Receiving notifications, INVARIANTS 18): the number of action rows of a user in a room,
  * by thread, above the furthest of his receipts. Rows are facts; what is cached here is only how far they were counted.
  */
-import { LRUCache } from 'lru-cache';
 import type { RoomNid } from '../bus/index.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Position, Snapshot } from '../storage/index.ts';
+import { LruCache } from '../util/lru.ts';
 import { callBit, highlightBit, outcomeFor, selectActionsAfter, selectOwnEvents } from './storage.ts';
 
 /** Counts of one timeline: the main one or a thread. */
@@ -51,7 +51,7 @@ const nothing: UnreadCount = { notifications: 0, highlights: 0 };
 export class UnreadCounts {
   readonly #rooms: RoomReader;
   readonly #markers: ReadMarkerSource;
-  readonly #cache = new LRUCache<string, Cached>({ max: 5000 });
+  readonly #cache = new LruCache<string, Cached>({ max: 5000 });
   /** Rows were deleted or rewritten in these rooms since they were counted: part of the cache key. */
   readonly #generations = new Map<RoomNid, number>();
 

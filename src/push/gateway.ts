@@ -2,10 +2,10 @@
  * Requests to push gateways. Their addresses come from users: only public ones are reached, and those that the operator
  * allows. A notification counts as taken when the gateway answers 2xx with a JSON object, and not before.
  */
-import { request } from 'undici';
 import { asArray, asObject, parseJson } from '../matrix/json.ts';
 import { AddressGuard } from '../util/address-guard.ts';
 import { guardedAgent } from '../util/guarded-agent.ts';
+import { undici } from '../util/lazy.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 
 export type GatewayAnswer =
@@ -35,8 +35,8 @@ export function createGateway({ allowNetworks, timeout, userAgent }: GatewayOpti
   const agent = guardedAgent(new AddressGuard(allowNetworks), timeout, undefined, connections);
   const post = async (url: string, body: string, signal: AbortSignal): Promise<GatewayAnswer> => {
     const until = AbortSignal.any([signal, AbortSignal.timeout(timeout)]);
-    const asked = request(url, {
-      dispatcher: agent,
+    const asked = undici().request(url, {
+      dispatcher: agent.dispatcher,
       method: 'POST',
       headers: { 'Content-Type': 'application/json', 'User-Agent': userAgent },
       body,

@@ -2,7 +2,6 @@
  * A user's push rules (C-S API v1.19 §Push Rules): the predefined ones, what he changed about them, and his own. Stored
  * is only the difference from the predefined ruleset, so that new predefined rules reach everyone.
  */
-import { LRUCache } from 'lru-cache';
 import type { Bus } from '../bus/index.ts';
 import { fullRuleset } from '../matrix/default-push-rules.ts';
 import { matrixError } from '../matrix/errors.ts';
@@ -11,6 +10,7 @@ import type { JsonValue } from '../matrix/json.ts';
 import { compileRuleset } from '../matrix/push-rules.ts';
 import type { CompiledRuleset, PushRule, RuleKind, Ruleset } from '../matrix/push-rules.ts';
 import type { Snapshot, Tx } from '../storage/index.ts';
+import { LruCache } from '../util/lru.ts';
 import { selectRuleset, selectUsersWithRules, upsertRuleset } from './storage.ts';
 
 interface RuleChange {
@@ -40,7 +40,7 @@ const noRules: StoredRules = { own: { override: [], content: [], room: [], sende
 export class PushRules {
   readonly #bus: Bus;
   /** Effective rulesets by user and Position of the last change: immutable values under immutable keys. */
-  readonly #cache = new LRUCache<string, Effective>({ max: 1000 });
+  readonly #cache = new LruCache<string, Effective>({ max: 1000 });
   /** Users whose ruleset is not just the predefined one. */
   readonly #users: Set<string>;
 

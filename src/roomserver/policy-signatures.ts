@@ -3,7 +3,6 @@
  * a signature before sending an event". An event of our own is built inside a transaction, where nobody can be asked: the
  * unit is thrown back, the signature is fetched, and the unit runs again and finds the event as it was built before.
  */
-import { LRUCache } from 'lru-cache';
 import { canonicalJson } from '../matrix/canonical-json.ts';
 import { matrixError, type MatrixError } from '../matrix/errors.ts';
 import type { ServerName } from '../matrix/ids.ts';
@@ -13,6 +12,7 @@ import { isPolicySignature, needsNoPolicy, type Policy, policyIn, policyKeyId, p
 import { withSignature } from '../matrix/signing.ts';
 import { NotReady, type Snapshot } from '../storage/index.ts';
 import { decodeBase64 } from '../util/bytes.ts';
+import { LruCache } from '../util/lru.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { currentEventNid, type Stores } from './stores.ts';
 import type { Room } from './types.ts';
@@ -29,7 +29,7 @@ interface Draft {
 
 export class PolicySignatures {
   readonly #stores: Stores;
-  readonly #drafts = new LRUCache<string, Draft>({ max: 1000 });
+  readonly #drafts = new LruCache<string, Draft>({ max: 1000 });
   #ask: AskPolicy | undefined;
 
   constructor(stores: Stores) {

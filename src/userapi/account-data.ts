@@ -2,11 +2,11 @@
  * Account data (C-S API v1.19 §Client Config, §Room Tagging, §Ignoring Users): a JSON object per user, room (or none)
  * and type, with the Position of its last change. A deletion is a row of `{}`, left out of initial syncs.
  */
-import { LRUCache } from 'lru-cache';
 import type { Bus } from '../bus/index.ts';
 import { isJsonObject, memberOf, type JsonObject, type JsonValue } from '../matrix/json.ts';
 import type { RoomId, UserId } from '../matrix/ids.ts';
 import { asPosition, sql, type Position, type Snapshot, type Tx } from '../storage/index.ts';
+import { LruCache } from '../util/lru.ts';
 
 export interface AccountDataRow {
   /** null: global. */
@@ -50,7 +50,7 @@ const nobody: ReadonlySet<string> = new Set();
 export class AccountData {
   readonly #bus: Bus;
   /** Parsed ignore lists by their own text: an immutable key. */
-  readonly #ignored = new LRUCache<string, ReadonlySet<string>>({ max: 1000 });
+  readonly #ignored = new LruCache<string, ReadonlySet<string>>({ max: 1000 });
 
   constructor(bus: Bus) {
     this.#bus = bus;

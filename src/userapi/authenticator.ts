@@ -1,10 +1,10 @@
 /** From an access token to who is asking (C-S API v1.19 §Using access tokens, §Soft logout, §Account locking). */
-import { LRUCache } from 'lru-cache';
 import type { Requester } from '../http/index.ts';
 import type { UserId } from '../matrix/ids.ts';
 import { matrixError } from '../matrix/errors.ts';
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { LruCache } from '../util/lru.ts';
 import { cacheMeasure, type Measure } from '../util/metrics.ts';
 import type { Account, Accounts } from './accounts.ts';
 import type { Devices } from './devices.ts';
@@ -26,7 +26,7 @@ export class TokenAuthenticator {
   readonly #accounts: Accounts;
   readonly #devices: Devices;
   readonly #tokens: Tokens;
-  readonly #known = new LRUCache<UserId, Account>({ max: cachedAccounts });
+  readonly #known = new LruCache<UserId, Account>({ max: cachedAccounts });
   /** Refresh tokens whose first use is being written. */
   readonly #confirming = new Set<number>();
 

@@ -2,11 +2,11 @@
  * Single sign-on by a CAS server (C-S API v1.19 §SSO client login; CAS protocol 3.0 §2.5 serviceValidate): where the
  * browser is sent, and whose ticket it comes back with.
  */
-import { Parser } from 'htmlparser2';
 import type { Config } from '../config/index.ts';
 import { matrixError } from '../matrix/errors.ts';
 import { formatUserId, type ServerName, type UserId } from '../matrix/ids.ts';
 import { ask, AskFailed } from '../util/ask.ts';
+import { htmlParser } from '../util/lazy.ts';
 
 const timeoutMs = 10_000;
 
@@ -75,7 +75,7 @@ export function casUser(xml: string): string | undefined {
   const wanted = 'serviceResponse/authenticationSuccess/user';
   const path: string[] = [];
   const names: string[] = [];
-  const parser = new Parser(
+  const parser = new (htmlParser().Parser)(
     {
       onopentag: (tag) => {
         path.push(tag.replace(/^.*:/, ''));

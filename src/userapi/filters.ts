@@ -1,10 +1,10 @@
 /** Stored filters (C-S API v1.19 §Filtering): kept as uploaded, handed out parsed. The same filter gets the same id. */
-import { LRUCache } from 'lru-cache';
 import { parseFilter, type Filter } from '../matrix/filters.ts';
 import type { UserId } from '../matrix/ids.ts';
 import { matrixError } from '../matrix/errors.ts';
 import type { JsonObject } from '../matrix/json.ts';
 import { sql, type Snapshot, type Tx } from '../storage/index.ts';
+import { LruCache } from '../util/lru.ts';
 
 const selectFilter = sql<[userId: string, filterId: number], { filter: string }>(
   'SELECT filter FROM userapi_filters WHERE user_id = ? AND filter_id = ?',
@@ -20,7 +20,7 @@ const deleteFilters = sql<[userId: string]>('DELETE FROM userapi_filters WHERE u
 
 export class Filters {
   /** Stored filters never change: parsed ones are kept by owner and id. */
-  readonly #parsed = new LRUCache<string, Filter>({ max: 2000 });
+  readonly #parsed = new LruCache<string, Filter>({ max: 2000 });
 
   /** Stores a filter and returns its id. @throws M_BAD_JSON when it is malformed */
   add(tx: Tx, userId: UserId, filter: JsonObject): string {

@@ -14,6 +14,7 @@ import { AddressGuard } from '../util/address-guard.ts';
 import { ask, AskFailed } from '../util/ask.ts';
 import { encodeBase64Url } from '../util/bytes.ts';
 import { guardedAgent } from '../util/guarded-agent.ts';
+import type { LazyAgent } from '../util/lazy.ts';
 import type { Threepid } from './threepids.ts';
 
 /** The identity server refused or could not be reached; a client is told this as it is. */
@@ -50,7 +51,7 @@ export class IdentityServers implements AsyncDisposable {
   readonly #config: Config['identity'];
   readonly #serverName: ServerName;
   readonly #signingKey: SigningKey;
-  readonly #agent: ReturnType<typeof guardedAgent>;
+  readonly #agent: LazyAgent;
 
   constructor(config: Config['identity'], serverName: ServerName, signingKey: SigningKey) {
     this.#config = config;
@@ -107,7 +108,7 @@ export class IdentityServers implements AsyncDisposable {
     if (url.protocol !== 'https:' || url.username !== '' || url.password !== '') return false;
     url.searchParams.set('public_key', publicKey);
     try {
-      const { status, text } = await ask(url, { dispatcher: this.#agent, timeoutMs: this.#config.timeout });
+      const { status, text } = await ask(url, { dispatcher: this.#agent.dispatcher, timeoutMs: this.#config.timeout });
       return status === 200 && memberOf(parseJson(text), 'valid') === true;
     } catch (error) {
       if (error instanceof AskFailed) return false;
@@ -132,7 +133,7 @@ export class IdentityServers implements AsyncDisposable {
         ...headers,
       },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
-      dispatcher: this.#agent,
+      dispatcher: this.#agent.dispatcher,
       timeoutMs: timeout,
     }).catch((error: unknown) => {
       if (error instanceof AskFailed) throw fault('The identity server could not be reached');

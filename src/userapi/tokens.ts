@@ -2,11 +2,11 @@
  * Access and refresh tokens (C-S API v1.19 §Using access tokens, §Refreshing access tokens). A refreshed pair replaces
  * its predecessor only when it is first used: a client that lost the answer repeats the refresh with the old token.
  */
-import { LRUCache } from 'lru-cache';
 import type { UserId } from '../matrix/ids.ts';
 import { matrixError } from '../matrix/errors.ts';
 import { sql, type Database, type Tx } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { LruCache } from '../util/lru.ts';
 import { newToken, tokenHash } from './secrets.ts';
 
 export interface IssuedTokens {
@@ -81,7 +81,7 @@ const cachedTokens = 20_000;
 export class Tokens {
   readonly #clock: Clock;
   readonly #lifetime: number;
-  readonly #cache = new LRUCache<string, AccessToken>({ max: cachedTokens });
+  readonly #cache = new LruCache<string, AccessToken>({ max: cachedTokens });
 
   /** @param lifetime of access tokens that can be refreshed, in ms. Others do not expire. */
   constructor(clock: Clock, lifetime: number) {

@@ -2,12 +2,12 @@
  * User-Interactive Authentication (C-S API v1.19 §User-Interactive Authentication API). Sessions live in bounded memory:
  * losing one costs the client a fresh start. Stages are functions; what they learn is handed to the guarded operation.
  */
-import { LRUCache } from 'lru-cache';
 import { Reply, type Requester } from '../http/index.ts';
 import { matrixError, type MatrixError } from '../matrix/errors.ts';
 import { isJsonObject, memberOf, type JsonObject, type JsonValue } from '../matrix/json.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { Clock } from '../util/clock.ts';
+import { LruCache } from '../util/lru.ts';
 import type { Result } from '../util/result.ts';
 import type { ProvenEmail } from './email-validations.ts';
 import { newOpaqueId } from './secrets.ts';
@@ -77,14 +77,14 @@ const sessionLifetime = 30 * 60_000;
 export class Uia {
   readonly #stages: Readonly<Record<StageName, Stage>>;
   readonly #ownerFlows: (requester: Requester) => Flows;
-  readonly #sessions: LRUCache<string, Session>;
+  readonly #sessions: LruCache<string, Session>;
 
   /** @param ownerFlows how a user can show that he holds his account */
   constructor(clock: Clock, stages: Readonly<Record<StageName, Stage>>, ownerFlows: (requester: Requester) => Flows) {
     this.#stages = stages;
     this.#ownerFlows = ownerFlows;
     const perf = { now: () => clock.now() };
-    this.#sessions = new LRUCache({ max: maxSessions, ttl: sessionLifetime, ttlResolution: 0, perf });
+    this.#sessions = new LruCache({ max: maxSessions, ttl: sessionLifetime, ttlResolution: 0, perf });
   }
 
   /**

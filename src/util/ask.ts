@@ -1,5 +1,6 @@
 /** One HTTP request to a service (identity server, captcha, single sign-on) with limits on time and size. */
-import { request, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
+import { undici } from './lazy.ts';
 import { untilAborted } from './until-aborted.ts';
 
 export interface AskOptions {
@@ -30,7 +31,7 @@ export async function ask(url: string | URL, options: AskOptions): Promise<Answe
   const { method = 'GET', headers = {}, body, dispatcher, timeoutMs } = options;
   const signal = AbortSignal.timeout(timeoutMs);
   try {
-    const asked = request(url, {
+    const asked = undici().request(url, {
       ...{ method, headers, signal },
       ...(body === undefined ? {} : { body }),
       ...(dispatcher === undefined ? {} : { dispatcher }),

@@ -5,8 +5,9 @@
  */
 import { lookup as systemLookup, type LookupAddress, type LookupAllOptions } from 'node:dns';
 import { isIP, type LookupFunction } from 'node:net';
-import { Agent, buildConnector } from 'undici';
+import type { Agent } from 'undici';
 import type { AddressGuard } from './address-guard.ts';
+import { LazyAgent, undici } from './lazy.ts';
 
 /** The host leads to an address that the guard refuses. Whoever asked is not told so: it would map the inner network. */
 export class AddressRefused extends Error {
@@ -20,26 +21,27 @@ export type Lookup = (
   callback: (error: Error | null, addresses: LookupAddress[]) => void,
 ) => void;
 
-/** An undici dispatcher that only reaches what `guard` permits, over `connections` an origin. The caller closes it. */
+/** An undici agent that only reaches what `guard` permits, over `connections` an origin. The caller closes it. */
 export function guardedAgent(
   guard: AddressGuard,
   connectMs: number,
   lookup: Lookup = systemLookup,
   connections = 4,
-): Agent {
-  return new Agent({
+): LazyAgent {
+  const options: Agent.Options = {
     connect: (options, callback) => {
       const port = Number(options.port) || (options.protocol === 'https:' ? 443 : 80);
       const host = options.hostname.replace(/^\[(.*)\]$/, '$1');
       // Addresses are not looked up, so that the check below would never see them.
       if (isIP(host) !== 0 && !guard.permits(host, port)) return callback(new AddressRefused(host), null);
       const checked = checkedLookup(guard, port, lookup);
-      return buildConnector({ timeout: connectMs, allowH2: false, lookup: checked })(options, callback);
+      return undici().buildConnector({ timeout: connectMs, allowH2: false, lookup: checked })(options, callback);
     },
     connections,
     pipelining: 1,
     keepAliveTimeout: 1_000,
-  });
+  };
+  return new LazyAgent(() => new (undici().Agent)(options));
 }
 
 const checkedLookup =

@@ -2,7 +2,8 @@
  * Sending e-mail through the operator's mail server (SMTP). A mail counts as sent when that server has taken it; a
  * refusal says whether trying again can help.
  */
-import { createTransport } from 'nodemailer';
+import type { Transporter } from 'nodemailer';
+import { nodemailer } from './lazy.ts';
 
 export interface MailOptions {
   readonly host: string;
@@ -52,27 +53,30 @@ const idleMs = 5000;
 /** A mailer over a few connections that are kept while there is something to send. */
 export function createMailer(options: MailOptions): Mailer {
   const { host, port, user, password, from } = options;
-  const transport = createTransport({
-    pool: true,
-    maxConnections: 2,
-    maxRequeues: 0,
-    idleTimeout: idleMs,
-    ...{ host, port },
-    secure: options.tls === 'always',
-    requireTLS: options.tls === 'starttls',
-    ignoreTLS: options.tls === 'never',
-    ...(user === undefined ? {} : { auth: { user, pass: password ?? '' } }),
-    connectionTimeout: connectMs,
-    dnsTimeout: connectMs,
-    greetingTimeout: connectMs,
-    socketTimeout: silenceMs,
-    // Texts and headers come from here only: a mail never reads a file or fetches an address.
-    disableFileAccess: true,
-    disableUrlAccess: true,
-  });
+  const open = (): Transporter =>
+    nodemailer().createTransport({
+      pool: true,
+      maxConnections: 2,
+      maxRequeues: 0,
+      idleTimeout: idleMs,
+      ...{ host, port },
+      secure: options.tls === 'always',
+      requireTLS: options.tls === 'starttls',
+      ignoreTLS: options.tls === 'never',
+      ...(user === undefined ? {} : { auth: { user, pass: password ?? '' } }),
+      connectionTimeout: connectMs,
+      dnsTimeout: connectMs,
+      greetingTimeout: connectMs,
+      socketTimeout: silenceMs,
+      // Texts and headers come from here only: a mail never reads a file or fetches an address.
+      disableFileAccess: true,
+      disableUrlAccess: true,
+    });
+  let transport: Transporter | undefined;
   return {
     send: async ({ to, subject, text, html, headers, messageId }) => {
       try {
+        transport ??= open();
         await transport.sendMail({
           ...{ from, subject, text, html },
           to: { name: '', address: to },
@@ -83,7 +87,7 @@ export function createMailer(options: MailOptions): Mailer {
         throw refusal(error);
       }
     },
-    [Symbol.dispose]: () => transport.close(),
+    [Symbol.dispose]: () => transport?.close(),
   };
 }
 

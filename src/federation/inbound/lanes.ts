@@ -3,7 +3,6 @@
  * until its event has a verdict; one that lacks something is tried again with growing pauses, then forgotten
  * (INVARIANTS 9), and what a kill leaves is taken up at the next start.
  */
-import { LRUCache } from 'lru-cache';
 import type { RoomId, ServerName } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import { checkPdu } from '../../matrix/pdu-check.ts';
@@ -13,6 +12,7 @@ import { type BackoffPolicy, nextPause } from '../../util/backoff.ts';
 import type { Clock } from '../../util/clock.ts';
 import { Gate } from '../../util/gate.ts';
 import type { Logger } from '../../util/log.ts';
+import { LruCache } from '../../util/lru.ts';
 import type { OutOfBandHandler } from './handlers.ts';
 import {
   deleteStaged,
@@ -60,7 +60,7 @@ export class Lanes implements AsyncDisposable {
   readonly #again = new Set<string>();
   /** When rooms are looked at again, ms. */
   readonly #scheduled = new Map<string, number>();
-  readonly #parsed = new LRUCache<number, RoomEvent>({ max: mostParsed });
+  readonly #parsed = new LruCache<number, RoomEvent>({ max: mostParsed });
   readonly #waiters = new Map<number, ((outcome: Settled) => void)[]>();
 
   constructor(parts: LaneParts) {

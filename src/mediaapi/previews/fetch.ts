@@ -4,7 +4,8 @@
  */
 import { pipeline, type Readable } from 'node:stream';
 import { createBrotliDecompress, createUnzip } from 'node:zlib';
-import { request, type Dispatcher } from 'undici';
+import type { Dispatcher } from 'undici';
+import { undici } from '../../util/lazy.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 
 export interface Fetched {
@@ -49,7 +50,7 @@ export function fetchableUrl(text: string, base?: URL): URL | undefined {
 export async function fetchUrl(start: URL, options: FetchOptions): Promise<Fetched> {
   let url = start;
   for (let hops = 0; hops <= maxRedirects; hops += 1) {
-    const asked = request(url, {
+    const asked = undici().request(url, {
       dispatcher: options.agent,
       method: 'GET',
       signal: options.signal,

@@ -2,8 +2,8 @@
  * What a page says of itself: OpenGraph properties first (https://ogp.me), then what stands in for them: Twitter cards,
  * oEmbed, the title, the description, the first paragraph. Bounded in number and length, since anybody writes pages.
  */
-import { Parser } from 'htmlparser2';
 import { isJsonObject, type JsonObject } from '../../matrix/json.ts';
+import { htmlParser } from '../../util/lazy.ts';
 
 /** OpenGraph properties; URLs in them are as the page wrote them. */
 export type Properties = Map<string, string>;
@@ -78,7 +78,7 @@ class Reader {
 /** Reads a page; broken markup is read as far as it goes. */
 export function readPage(html: string): Page {
   const reader = new Reader();
-  const parser = new Parser({
+  const parser = new (htmlParser().Parser)({
     onopentag: (name, attributes) => reader.open(name, attributes),
     onclosetag: (name) => reader.close(name),
     ontext: (text) => reader.text(text),
@@ -116,7 +116,7 @@ export function addOembed(properties: Properties, description: unknown): void {
 function plainText(html: string): string {
   let text = '';
   let quiet = 0;
-  const parser = new Parser({
+  const parser = new (htmlParser().Parser)({
     onopentagname: (name) => void (silent.has(name) && (quiet += 1)),
     onclosetag: (name) => void (silent.has(name) && (quiet -= 1)),
     ontext: (part) => void (quiet === 0 && (text += part)),

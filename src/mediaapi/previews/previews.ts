@@ -2,7 +2,6 @@
  * Previews of links (C-S API v1.19 §GET /media/preview_url): the OpenGraph data of a page, its image stored here under
  * an mxc URI. Answers are kept for a while, failures for a short one; who asks for what is being fetched waits for it.
  */
-import type { Agent } from 'undici';
 import type { Config } from '../../config/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import type { ServerName } from '../../matrix/ids.ts';
@@ -11,6 +10,7 @@ import { sql, type Database } from '../../storage/index.ts';
 import { AddressGuard } from '../../util/address-guard.ts';
 import type { Clock } from '../../util/clock.ts';
 import { guardedAgent } from '../../util/guarded-agent.ts';
+import type { LazyAgent } from '../../util/lazy.ts';
 import type { Logger } from '../../util/log.ts';
 import { essenceOf, sniffFormat } from '../content-type.ts';
 import type { MediaFiles } from '../files.ts';
@@ -49,7 +49,7 @@ export interface PreviewParts {
 
 export class Previews implements AsyncDisposable {
   readonly #parts: PreviewParts;
-  readonly #agent: Agent;
+  readonly #agent: LazyAgent;
   readonly #running = new Map<string, Promise<JsonObject | undefined>>();
   readonly #waiting: (() => void)[] = [];
   #turns = maxRunning;
@@ -208,7 +208,7 @@ export class Previews implements AsyncDisposable {
   #get(url: URL, accept: string, limit: number, signal: AbortSignal): Promise<Fetched> {
     const { language } = this.#parts.config;
     const userAgent = 'Mozilla/5.0 (compatible; Neurite; link preview bot)';
-    return fetchUrl(url, { agent: this.#agent, accept, language, userAgent, limit, signal });
+    return fetchUrl(url, { agent: this.#agent.dispatcher, accept, language, userAgent, limit, signal });
   }
 }
 

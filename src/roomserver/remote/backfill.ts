@@ -3,12 +3,12 @@
  * for events before the room's backward extremities, nearest to the place where somebody reads. One errand a room at a
  * time, shared by all who read there; an extremity behind which nothing was found is left alone for a while.
  */
-import { LRUCache } from 'lru-cache';
 import { historyVisibilityIn } from '../../matrix/history-visibility.ts';
 import { type EventId, type ServerName, serverNameOf, type UserId } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import { asPosition, type Position, type Snapshot } from '../../storage/index.ts';
 import { type BackoffPolicy, nextPause } from '../../util/backoff.ts';
+import { LruCache } from '../../util/lru.ts';
 import { boundOf } from '../storage/event-rows.ts';
 import { eventIdFrom } from '../storage/nids.ts';
 import type { EventNid, Place, Room, RoomNid } from '../types.ts';
@@ -48,7 +48,7 @@ export class Backfill {
   readonly #auth: AuthEvents;
   readonly #states: ToldStates;
   readonly #underWay = new Map<RoomNid, Promise<boolean>>();
-  readonly #failed = new LRUCache<
+  readonly #failed = new LruCache<
     string,
     { readonly since: number; readonly pauseMs: number; readonly retryAt: number }
   >({

@@ -2,10 +2,10 @@
  * What other servers tell of rooms that we are not in: their published lists, spaces with the rooms right below them
  * (S-S API v1.19 §Published Room Directory, §Spaces). "Responses to this endpoint should be cached for a period of time."
  */
-import { LRUCache } from 'lru-cache';
 import { faultError, type FedClient, type PublicRoomsWish } from '../../fedclient/index.ts';
 import type { RoomId, ServerName } from '../../matrix/ids.ts';
 import { compareChildren, type SpaceChild } from '../query/space-children.ts';
+import { LruCache } from '../../util/lru.ts';
 import { toldChildren, toldSummary, type ToldSummary } from './summary.ts';
 
 /** A page of another server's list. */
@@ -34,7 +34,7 @@ const keptMs = 60_000;
 
 export class RemoteDirectory {
   readonly #api: FedClient['api'];
-  readonly #spaces = new LRUCache<string, RemoteSpace>({ max: 500, ttl: keptMs });
+  readonly #spaces = new LruCache<string, RemoteSpace>({ max: 500, ttl: keptMs });
   readonly #underWay = new Map<string, Promise<RemoteSpace | undefined>>();
 
   constructor({ api }: Pick<FedClient, 'api'>) {

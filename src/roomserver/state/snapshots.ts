@@ -7,6 +7,7 @@
 import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { sql, type Snapshot, type Tx } from '../../storage/index.ts';
+import { LruCache } from '../../util/lru.ts';
 import { packList, unpackList } from '../../util/varint.ts';
 import type { Counter } from '../storage/nids.ts';
 import type { BlockNid, SnapshotNid } from '../types.ts';
@@ -57,10 +58,10 @@ export class StateStore {
   readonly #blockNids: Counter;
   readonly #snapshotNids: Counter;
   readonly #blocks: LRUCache<number, Block>;
-  readonly #sizes = new LRUCache<number, number>({ max: 20_000 });
-  readonly #lists = new LRUCache<number, readonly BlockNid[]>({ max: 5_000 });
+  readonly #sizes = new LruCache<number, number>({ max: 20_000 });
+  readonly #lists = new LruCache<number, readonly BlockNid[]>({ max: 5_000 });
   /** Committed results of `append`, by parent and event. */
-  readonly #appended = new LRUCache<string, SnapshotNid>({ max: 2_000 });
+  readonly #appended = new LruCache<string, SnapshotNid>({ max: 2_000 });
 
   /** A difference that was found ahead: for the next one who asks. */
   #prepared: { readonly from: number; readonly to: number; readonly changes: readonly EntryChange[] } | undefined;

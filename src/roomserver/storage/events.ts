@@ -2,12 +2,12 @@
  * The store of events. An event is written once; later only its flags, state, place and redaction change. Parsed events and
  * auth NIDs are remembered by number.
  */
-import { LRUCache } from 'lru-cache';
 import type { UserId } from '../../matrix/ids.ts';
 import { type Pdu, type RoomEvent, toRoomEvent } from '../../matrix/pdu.ts';
 import type { RoomVersionRules } from '../../matrix/room-versions.ts';
 import { joinFromStorage, pduTextFromStorage, splitForStorage } from '../../matrix/stored-event.ts';
 import type { Position, Snapshot, Tx } from '../../storage/index.ts';
+import { LruCache } from '../../util/lru.ts';
 import { packList, unpackList } from '../../util/varint.ts';
 import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
 import { originalOf } from './annotations.ts';
@@ -20,10 +20,10 @@ export class EventStore {
   readonly #types: Names<TypeNid>;
   readonly #keys: Names<StateKeyNid>;
   /** Parsed events by NID; a redacted one under the negative number. */
-  readonly #parsed = new LRUCache<number, RoomEvent>({ max: 4_000 });
-  readonly #auth = new LRUCache<number, readonly EventNid[]>({ max: 20_000 });
+  readonly #parsed = new LruCache<number, RoomEvent>({ max: 4_000 });
+  readonly #auth = new LruCache<number, readonly EventNid[]>({ max: 20_000 });
   /** Codes of member events; they never change, not by a redaction either. */
-  readonly #memberships = new LRUCache<number, number>({ max: 50_000 });
+  readonly #memberships = new LruCache<number, number>({ max: 50_000 });
 
   constructor(counter: Counter, types: Names<TypeNid>, keys: Names<StateKeyNid>) {
     this.#counter = counter;

@@ -2,10 +2,10 @@
  * Numeric ids: counters, the names behind type and key NIDs, and event ids in their stored form. A number is never
  * given out twice by one process, not even when the unit that took it rolls back, so caches keyed by it cannot lie.
  */
-import { LRUCache } from 'lru-cache';
 import { sql, type Snapshot, type SqlStatement, type Tx } from '../../storage/index.ts';
 import type { EventId } from '../../matrix/ids.ts';
 import type { StateKeyNid, TypeNid } from '../types.ts';
+import { LruCache } from '../../util/lru.ts';
 
 /** Numbers above those on disk. */
 export class Counter {
@@ -65,8 +65,8 @@ interface NameStatements {
 export class Names<N extends number> {
   readonly #statements: NameStatements;
   readonly #counter: Counter;
-  readonly #nids = new LRUCache<string, number>({ max: 20_000 });
-  readonly #texts = new LRUCache<number, string>({ max: 20_000 });
+  readonly #nids = new LruCache<string, number>({ max: 20_000 });
+  readonly #texts = new LruCache<number, string>({ max: 20_000 });
   /** Numbers up to this one that can be read are committed: only they are remembered by their text. */
   #committed: number;
 

@@ -2,7 +2,6 @@
  * Member events of rooms that this server is not in (INVARIANTS 16). They are no part of an event graph: nothing may cite
  * them, and what they cite is not known. So they have numbers of their own, below 0, by which readers tell them apart.
  */
-import { LRUCache } from 'lru-cache';
 import { canonicalJson } from '../../matrix/canonical-json.ts';
 import type { EventId } from '../../matrix/ids.ts';
 import { isJsonObject, parseLosslessJson } from '../../matrix/json.ts';
@@ -12,6 +11,7 @@ import { sql, type Snapshot, type Tx } from '../../storage/index.ts';
 import type { EventNid, Room, RoomNid, SnapshotNid, StoredEvent } from '../types.ts';
 import { membershipCode, membershipOfCode } from './event-rows.ts';
 import type { Membership } from '../types.ts';
+import { LruCache } from '../../util/lru.ts';
 import type { RoomStore } from './rooms.ts';
 
 interface Row {
@@ -27,7 +27,7 @@ const selectEvent = sql<[nid: number], Row>('SELECT room, event_id, pdu FROM roo
 
 export class OutOfBandStore {
   readonly #rooms: RoomStore;
-  readonly #parsed = new LRUCache<number, RoomEvent>({ max: 500 });
+  readonly #parsed = new LruCache<number, RoomEvent>({ max: 500 });
 
   constructor(rooms: RoomStore) {
     this.#rooms = rooms;

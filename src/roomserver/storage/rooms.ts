@@ -2,11 +2,11 @@
  * Rows of rooms and of what hangs on a room: current state, its history, forward extremities, edges of the event graph,
  * prev events that are not stored.
  */
-import { LRUCache } from 'lru-cache';
 import type { RoomId, UserId } from '../../matrix/ids.ts';
 import { rulesOfVersion } from '../../matrix/room-versions.ts';
 import { asPosition, sql, type Position, type Snapshot, type Tx } from '../../storage/index.ts';
 import type { EventNid, Room, RoomNid, SnapshotNid } from '../types.ts';
+import { LruCache } from '../../util/lru.ts';
 import { type Counter, type StoredId, storedId } from './nids.ts';
 
 interface RoomRow {
@@ -122,7 +122,7 @@ export interface StateRow {
 
 export class RoomStore {
   readonly #counter: Counter;
-  readonly #rooms = new LRUCache<number, Room>({ max: 2_000 });
+  readonly #rooms = new LruCache<number, Room>({ max: 2_000 });
 
   constructor(counter: Counter) {
     this.#counter = counter;

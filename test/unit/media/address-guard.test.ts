@@ -82,7 +82,7 @@ describe('the guarded agent', () => {
     for (const agent of agents.splice(0)) await agent.destroy();
   });
   const agentFor = (...options: Parameters<typeof guardedAgent>): Agent => {
-    const agent = guardedAgent(...options);
+    const agent = guardedAgent(...options).dispatcher;
     agents.push(agent);
     return agent;
   };
