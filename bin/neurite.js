@@ -4,6 +4,7 @@
 import { spawn, spawnSync } from 'child_process';
 import { constants } from 'os';
 import { fileURLToPath } from 'url';
+import { setFlagsFromString } from 'v8';
 
 const version = process.versions.node.split('.').map(Number);
 const isRecent = version[0] > 24 || (version[0] === 24 && version[1] >= 7);
@@ -44,6 +45,8 @@ const fail = () => {
 };
 
 if (isRecent) {
+  // What starting leaves behind is no reason for a large young generation (src/util/young-generation.ts takes it back).
+  setFlagsFromString('--semi-space-growth-factor=1');
   import('../dist/cli.js').catch((error) => {
     if (error.code !== 'ERR_MODULE_NOT_FOUND' || !/dist.cli\.js/.test(error.message)) throw error;
     console.error('neurite: this copy is not built yet; run `npm start`, or `npm ci && npm run build` once.');

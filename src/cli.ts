@@ -14,6 +14,7 @@ import { run } from './commands/run.ts';
 import { verify, type VerifyOptions } from './commands/verify.ts';
 import type { ServerName } from './matrix/ids.ts';
 import { version } from './util/version.ts';
+import { letYoungGenerationGrow } from './util/young-generation.ts';
 
 const program = new Command('neurite')
   .description('A complete Matrix homeserver in one process with one file. Without a command it runs.')
@@ -71,6 +72,11 @@ const isPlain = (error: unknown): error is Error =>
   error instanceof CommandError ||
   (error instanceof Error &&
     (/^(Migration|Registration)Error$/.test(error.name) || ('code' in error && error.code === 'EADDRINUSE')));
+
+// The server says itself when it has started; no other command is there for long.
+program.hook('preAction', (_, command) => {
+  if (command.name() !== 'run') letYoungGenerationGrow();
+});
 
 try {
   await program.parseAsync();

@@ -3,8 +3,9 @@
  * names that bridges still write. Every fault of every file is found at once.
  */
 import { readFileSync } from 'node:fs';
-import { isMap, isScalar, isSeq, parseDocument, type YAMLMap } from 'yaml';
+import type { YAMLMap } from 'yaml';
 import { formatUserId, type ServerName, type UserId } from '../matrix/ids.ts';
+import { yaml } from '../util/lazy.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { compileNamespace } from './namespace-regex.ts';
 
@@ -75,10 +76,10 @@ function readRegistration(file: string, serverName: ServerName): Result<Registra
 
 /** A registration from the text of its file, or one sentence for each fault. */
 export function parseRegistration(text: string, serverName: ServerName): Result<Registration, readonly string[]> {
-  const document = parseDocument(text);
+  const document = yaml().parseDocument(text);
   if (document.errors.length > 0) return err(document.errors.map(({ message }) => message.replace(/\n[^]*/, '')));
   const root = document.contents;
-  if (!isMap(root)) return err(['expected keys with values']);
+  if (!yaml().isMap(root)) return err(['expected keys with values']);
   const form = new Form(root);
   const localpart = form.text('sender_localpart') ?? '';
   const sender = localpart === '' ? undefined : formatUserId(localpart, serverName);
@@ -116,7 +117,7 @@ class Form {
   /** A text as it was written: a token of digits is not a number. */
   text(key: string, within: YAMLMap = this.#root): string | undefined {
     const node = within.get(key, true);
-    if (!isScalar(node) || node.value === null) return undefined;
+    if (!yaml().isScalar(node) || node.value === null) return undefined;
     return typeof node.value === 'string' ? node.value : node.source;
   }
 
@@ -141,8 +142,10 @@ class Form {
 
   texts(key: string): string[] {
     const node = this.#root.get(key, true);
-    if (node === undefined || (isScalar(node) && node.value === null)) return [];
-    const values = isSeq(node) ? node.items.map((item) => (isScalar(item) ? item.value : undefined)) : [undefined];
+    if (node === undefined || (yaml().isScalar(node) && node.value === null)) return [];
+    const values = yaml().isSeq(node)
+      ? node.items.map((item) => (yaml().isScalar(item) ? item.value : undefined))
+      : [undefined];
     const texts = values.filter((value) => typeof value === 'string');
     if (texts.length !== values.length) this.fault(key, 'expected a list of texts');
     return texts;
@@ -162,7 +165,7 @@ class Form {
 
   namespaces(): Pick<Registration, 'users' | 'aliases' | 'rooms'> {
     const node = this.#root.get('namespaces', true);
-    if (isMap(node)) {
+    if (yaml().isMap(node)) {
       const [users, aliases, rooms] = (['users', 'aliases', 'rooms'] as const).map((kind) => this.#list(node, kind));
       return { users: users ?? [], aliases: aliases ?? [], rooms: rooms ?? [] };
     }
@@ -172,16 +175,16 @@ class Form {
 
   #list(namespaces: YAMLMap, kind: string): Namespace[] {
     const node = namespaces.get(kind, true);
-    if (node === undefined || (isScalar(node) && node.value === null)) return [];
-    if (!isSeq(node)) {
+    if (node === undefined || (yaml().isScalar(node) && node.value === null)) return [];
+    if (!yaml().isSeq(node)) {
       this.fault(`namespaces.${kind}`, 'expected a list');
       return [];
     }
     return node.items.flatMap((item, index) => {
       const path = `namespaces.${kind}.${index}`;
-      const source = isMap(item) ? this.text('regex', item) : undefined;
+      const source = yaml().isMap(item) ? this.text('regex', item) : undefined;
       const compiled = source === undefined ? undefined : compileNamespace(source);
-      if (compiled === undefined || !isMap(item)) {
+      if (compiled === undefined || !yaml().isMap(item)) {
         this.fault(path, 'expected a regular expression under regex, and exclusive');
         return [];
       }

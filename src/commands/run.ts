@@ -3,6 +3,7 @@ import type { App } from '../app-interface.ts';
 import { type Config, publicBaseUrl } from '../config/index.ts';
 import { serveControl } from '../control.ts';
 import { openDataFolder } from '../storage/index.ts';
+import { letYoungGenerationGrow } from '../util/young-generation.ts';
 import { controlCommands, startApp } from './app.ts';
 import { CommandError, type ConfigOptions, configOf } from './options.ts';
 
@@ -51,6 +52,7 @@ export const run = async (options: ConfigOptions): Promise<void> => {
   if (!folder.ok) throw new CommandError(folder.error.message);
   const stopped = untilStopped();
   const app = await startApp(config);
+  letYoungGenerationGrow();
   const control = await serveControl(folder.value.path, controlCommands(app));
   if (config.log.format === 'text') process.stdout.write(welcome(config, app, folder.value.path));
   await stopped;

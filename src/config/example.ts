@@ -2,7 +2,7 @@
  * Renders the schema as a commented YAML file: config.example.yaml, and the file that `neurite init` writes. Every key
  * stands in it with meaning, what may be written, and default; a line `#key: value` is switched on by removing its `#`.
  */
-import { stringify } from 'yaml';
+import { yaml } from '../util/lazy.ts';
 import type { Field, Shape } from './field.ts';
 import { schema } from './schema.ts';
 
@@ -30,10 +30,12 @@ const wrap = (text: string, indent: string): string[] => {
 
 const yamlOf = (key: string, value: unknown): string[] => {
   const flat = Array.isArray(value) && value.every((item) => typeof item !== 'object');
-  const text = stringify(
-    { [key]: value },
-    { lineWidth: 0, ...(flat ? { collectionStyle: 'flow', flowCollectionPadding: false } : {}) },
-  ).trimEnd();
+  const text = yaml()
+    .stringify(
+      { [key]: value },
+      { lineWidth: 0, ...(flat ? { collectionStyle: 'flow', flowCollectionPadding: false } : {}) },
+    )
+    .trimEnd();
   // The flow style puts braces around the outer map too.
   return (flat ? text.replace(/^\{/, '').replace(/\}$/, '') : text).split('\n');
 };

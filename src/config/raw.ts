@@ -3,7 +3,7 @@
  * the file, an environment variable, a flag), so that a fault found later can be shown at its place.
  */
 import type { Node } from 'yaml';
-import { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } from 'yaml';
+import { yaml } from '../util/lazy.ts';
 
 /** Where a value was written. `line` is 1-based and only known in a file. */
 export interface Origin {
@@ -31,6 +31,7 @@ export const emptyMap = (origin: Origin): Raw & { kind: 'map' } => ({ kind: 'map
  * @returns the tree, and every syntax fault; a text with faults other than doubled keys gives an empty tree
  */
 export const readYaml = (source: string, content: string, lines: boolean): { raw: Raw; faults: ConfigFault[] } => {
+  const { isAlias, isMap, isScalar, isSeq, LineCounter, parseDocument } = yaml();
   const counter = new LineCounter();
   const document = parseDocument(content, { lineCounter: counter, prettyErrors: false });
   const at = (offset: number | undefined): Origin =>

@@ -3,7 +3,7 @@
  * connections, parked requests answered with what they have, the rest finished within the time given.
  */
 import express from 'express';
-import { createServer as createHttpServer, type RequestListener, type Server, type ServerOptions } from 'node:http';
+import type { RequestListener, Server, ServerOptions } from 'node:http';
 import { createServer as createHttpsServer } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import type { Duplex } from 'node:stream';
@@ -14,6 +14,9 @@ import { type CertificateFiles, CertificateWatch, readCertificate } from './cert
 import type { Kernel } from './kernel.ts';
 import { commonHeaderLines } from './reply.ts';
 import type { SocketGate } from './socket.ts';
+
+// An import would read all that the module exports, its WebSocket too, and so load Node's own copy of undici (4 MB).
+const { createServer: createHttpServer } = process.getBuiltinModule('node:http');
 
 /** Longer than reverse proxies keep theirs, so that they are the ones to close an idle connection. */
 const keepAliveMs = 75_000;

@@ -6,6 +6,7 @@ import { createRequire } from 'node:module';
 import type * as HtmlParser from 'htmlparser2';
 import type * as Nodemailer from 'nodemailer';
 import type * as Undici from 'undici';
+import type * as Yaml from 'yaml';
 
 const require = createRequire(import.meta.url);
 
@@ -18,6 +19,7 @@ const onFirstUse = <T>(make: () => T): (() => T) => {
 export const undici = onFirstUse(() => require('undici') as typeof Undici);
 export const nodemailer = onFirstUse(() => require('nodemailer') as typeof Nodemailer);
 export const htmlParser = onFirstUse(() => require('htmlparser2') as typeof HtmlParser);
+export const yaml = onFirstUse(() => require('yaml') as typeof Yaml);
 
 /** Outgoing connections that are made ready when the first request needs them. */
 export class LazyAgent {
