@@ -106,7 +106,12 @@ describe('between servers', () => {
     expect(await membershipBy(known(alice), roomId, known(bob))).toBe('join');
     const devices = await known(alice).must('GET', '/_matrix/client/v3/devices');
     const [device] = devices['devices'] as { device_id: string }[];
-    const path = `/_matrix/client/v3/devices/${encodeURIComponent(device?.device_id ?? '')}`;
+    const id = device?.device_id ?? '';
+    // Nobody is told of devices that nothing can be encrypted for.
+    const keys = { [`ed25519:${id}`]: 'a key' };
+    const upload = { user_id: userId, device_id: id, algorithms: ['a'], keys, signatures: {} };
+    await known(alice).must('POST', '/_matrix/client/v3/keys/upload', { device_keys: upload });
+    const path = `/_matrix/client/v3/devices/${encodeURIComponent(id)}`;
     await known(alice).must('PUT', path, { display_name: 'new name' });
     let token = since;
     for (;;) {
