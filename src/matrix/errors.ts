@@ -121,14 +121,6 @@ export const matrixError = {
   userLocked: (message = 'The account is locked') =>
     new MatrixError(401, 'M_USER_LOCKED', message, { soft_logout: true }),
 
-  /** 503 to clients, 403 to servers (MSC3895): the room was joined without its members, and they are not known yet. */
-  unableDueToPartialState: (status: 403 | 503) =>
-    new MatrixError(
-      status,
-      'ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE',
-      'The members of the room are still being fetched from other servers',
-    ),
-
   /** 400; names the version that the room has. */
   incompatibleRoomVersion: (
     { room_version }: { room_version: string },
@@ -154,3 +146,11 @@ export const matrixError = {
     status = 403,
   ) => new MatrixError(status, 'M_USER_LIMIT_EXCEEDED', message, { info_uri, can_upgrade }),
 } as const;
+
+/** 503 to clients, 403 to servers (MSC3895): the room was joined without its members, and they are not known yet. */
+export const unableDueToPartialState = (status: 403 | 503): MatrixError =>
+  new MatrixError(
+    status,
+    'ORG.MATRIX.MSC3895_UNABLE_DUE_TO_PARTIAL_STATE',
+    'The members of the room are still being fetched from other servers',
+  );

@@ -141,9 +141,10 @@ describe.each([...roomVersions.values()].map((rules): [string, RoomVersionRules]
       expect(kindOf({ sender: 'nobody' })).toBe('bad-format');
     });
 
-    test('stripped state has four members', () => {
+    test('stripped state has four members, and of the create event its time', () => {
       expect(strippedStateFields(create)).toEqual({
         content: { room_version: rules.version },
+        origin_server_ts: 1000,
         sender: '@a:x.org',
         state_key: '',
         type: 'm.room.create',

@@ -1,7 +1,7 @@
 /** Reading a room (C-S API v1.19 §Getting events for a room): state, members, single events. */
 import * as v from 'valibot';
 import { JsonText, route, type RequestContext, type Route } from '../../http/index.ts';
-import { matrixError } from '../../matrix/errors.ts';
+import { matrixError, unableDueToPartialState } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { asString, memberOf } from '../../matrix/json.ts';
 import {
@@ -85,7 +85,7 @@ async function awaitMembers(parts: RoomStateRouteParts, roomId: string, asked: A
   if (room === undefined) return;
   await parts.partial.awaitFull(room, AbortSignal.any([asked.signal, AbortSignal.timeout(wholeMs)]));
   if (parts.db.read((snapshot) => parts.rooms.isPartial(snapshot, room))) {
-    throw matrixError.unableDueToPartialState(503);
+    throw unableDueToPartialState(503);
   }
 }
 

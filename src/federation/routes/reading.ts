@@ -1,6 +1,6 @@
 /** What the rows share that tell other servers of events: who may ask, when, and in which form they are told. */
 import { JsonText } from '../../http/index.ts';
-import { matrixError } from '../../matrix/errors.ts';
+import { unableDueToPartialState } from '../../matrix/errors.ts';
 import type { ServerName } from '../../matrix/ids.ts';
 import {
   type RemoteRooms,
@@ -65,7 +65,7 @@ export async function settled(
   const room = db.read((snapshot) => rooms.room(snapshot, roomId));
   if (room === undefined || !db.read((snapshot) => rooms.isPartial(snapshot, room.nid))) return;
   await remote.partial.awaitFull(room.nid, AbortSignal.any([signal, AbortSignal.timeout(partialMs)]));
-  if (db.read((snapshot) => rooms.isPartial(snapshot, room.nid))) throw matrixError.unableDueToPartialState(403);
+  if (db.read((snapshot) => rooms.isPartial(snapshot, room.nid))) throw unableDueToPartialState(403);
 }
 
 /** Opens a snapshot on a room that the server is in. @throws M_FORBIDDEN */

@@ -65,6 +65,9 @@ interface Plan {
   readonly alias: RoomAlias | undefined;
 }
 
+/** What says that the rules of rooms forbid something. */
+const refused: ReadonlySet<string> = new Set(['M_FORBIDDEN', 'M_INVALID_PARAM']);
+
 export class RoomCreation {
   readonly #parts: RoomCreationParts;
 
@@ -89,7 +92,7 @@ export class RoomCreation {
     try {
       this.#fill(tx, room, plan);
     } catch (error) {
-      if (!(error instanceof MatrixError) || error.errcode !== 'M_FORBIDDEN') throw error;
+      if (!(error instanceof MatrixError) || !refused.has(error.errcode)) throw error;
       throw matrixError.invalidRoomState(`The room cannot be set up like this: ${error.message}`);
     }
     // Users of other servers are invited once the room is there: that takes their servers.
