@@ -1,10 +1,11 @@
 /** Resident memory: idle, after a user of many rooms has synced, and with many parked syncs. */
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { SyncAnswer } from '../../support/client.ts';
 import { fillRooms } from './fill.ts';
 import { ownRow, type Row } from './rows.ts';
-import { awaitEvent, send } from './scenarios.ts';
-import { account, many, residentMb, type OwnTarget } from './target.ts';
+import { send, v3 } from './scenarios.ts';
+import { account, many, residentMb, type Client, type OwnTarget } from './target.ts';
 
 export interface MemorySizes {
   readonly rooms: number;
@@ -45,6 +46,13 @@ export async function measureMemory(target: OwnTarget, sizes: MemorySizes, onRow
   await parked(target, sizes.parked, onRow);
 }
 
+/** Nobody is woken by the others' presence. */
+function syncOffline(reader: Client, since: string | undefined, timeoutMs: number): Promise<SyncAnswer> {
+  const query = new URLSearchParams({ timeout: String(timeoutMs), set_presence: 'offline' });
+  if (since !== undefined) query.set('since', since);
+  return reader.must('GET', `${v3}/sync?${query}`) as unknown as Promise<SyncAnswer>;
+}
+
 async function parked(target: OwnTarget, count: number, onRow: (row: Row) => void): Promise<void> {
   const readers = await many(count, () => account(target), 16);
   const rooms = await many(Math.ceil(count / together), async (index) => {
@@ -53,21 +61,32 @@ async function parked(target: OwnTarget, count: number, onRow: (row: Row) => voi
     for (const other of others) await other.join(room ?? '');
     return room ?? '';
   });
-  const tokens = await many(count, async (index) => (await readers[index]?.sync(undefined, 0))?.next_batch ?? '', 16);
+  const tokens = await many(readers.length, async (index) => {
+    const reader = readers[index];
+    return reader === undefined ? '' : (await syncOffline(reader, undefined, 0)).next_batch;
+  });
   // What was needed to get here is no part of it.
   await target.restart();
   const before = await settled(target);
-  let tell: (id: string) => void = () => undefined;
-  const eventId = new Promise<string>((resolve) => (tell = resolve));
-  const room = (index: number): string => rooms[Math.floor(index / together)] ?? '';
-  const woken = readers.map((reader, index) => awaitEvent(reader, room(index), tokens[index] ?? '', eventId));
+  const waiting = readers.map((reader, index) => syncOffline(reader, tokens[index], 600_000));
+  let back = 0;
   // Those of other rooms are still waiting when the server ends.
-  for (const wait of woken) wait.catch(() => undefined);
+  for (const wait of waiting)
+    wait.then(
+      () => (back += 1),
+      () => undefined,
+    );
   const after = await settled(target);
+  if (back > 0) throw new Error(`${back} of ${count} syncs were not parked`);
   onRow(ownRow(`resident memory, ${count} parked syncs`, 'MB', [after]));
   onRow(ownRow('resident memory of each', 'KB', [((after - before) * 1024) / count]));
-  // They were parked: those of a room come back with its next message.
   const [writer] = readers;
-  if (writer !== undefined) tell(await send(writer, room(0)));
-  await Promise.all(woken.slice(0, together));
+  const [room = ''] = rooms;
+  if (writer === undefined) return;
+  const eventId = await send(writer, room);
+  for (const answer of await Promise.all(waiting.slice(0, together))) {
+    const events = answer.rooms?.join?.[room]?.timeline?.events ?? [];
+    if (!events.some(({ event_id: id }) => id === eventId))
+      throw new Error('a parked sync came back without the event');
+  }
 }

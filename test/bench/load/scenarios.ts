@@ -94,12 +94,7 @@ const throughput = (clients: number): Scenario => ({
 });
 
 /** Waits in /sync until the event has come; resolves with the time at which it was read. */
-export async function awaitEvent(
-  reader: Client,
-  roomId: string,
-  since: string,
-  eventId: Promise<string>,
-): Promise<number> {
+async function awaitEvent(reader: Client, roomId: string, since: string, eventId: Promise<string>): Promise<number> {
   let token = since;
   for (;;) {
     const answer = await reader.sync(token, 30_000);
