@@ -224,7 +224,8 @@ export interface RoomReader {
     after: string,
     limit: number,
   ): { readonly users: UserId[]; readonly last: string | undefined };
-  joinedLocalUsers(snapshot: Snapshot, room: RoomNid): UserId[];
+  /** With `limit`: the first of them, in the order of their member events. */
+  joinedLocalUsers(snapshot: Snapshot, room: RoomNid, limit?: number): UserId[];
   joinedCount(snapshot: Snapshot, room: RoomNid): number;
   invitedCount(snapshot: Snapshot, room: RoomNid): number;
   joinedServers(snapshot: Snapshot, room: RoomNid): ServerName[];

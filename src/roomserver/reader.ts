@@ -229,7 +229,7 @@ function memberReader(
     members: (snapshot, room, membership) => members.members(snapshot, room, membership),
     firstMembers: (snapshot, room, memberships, limit) => members.firstMembers(snapshot, room, memberships, limit),
     joinedAfter: (snapshot, room, after, limit) => members.joinedAfter(snapshot, room, after, limit),
-    joinedLocalUsers: (snapshot, room) => members.joinedLocalUsers(snapshot, room),
+    joinedLocalUsers: (snapshot, room, limit) => members.joinedLocalUsers(snapshot, room, limit),
     joinedCount: (snapshot, room) => rooms.head(snapshot, room).joined,
     invitedCount: (snapshot, room) => rooms.head(snapshot, room).invited,
     joinedServers: (snapshot, room): ServerName[] => [...members.joinedServers(snapshot, room).keys()],

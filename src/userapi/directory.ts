@@ -130,7 +130,7 @@ export class UserDirectory implements Consumer {
       this.#index(tx, user);
       // With the first of our users the members of other servers come in, without an event of their own each.
       if (!this.#parts.accounts.isLocal(user)) return;
-      const ours = this.#parts.rooms.joinedLocalUsers(tx, entry.room);
+      const ours = this.#parts.rooms.joinedLocalUsers(tx, entry.room, 2);
       if (ours.length === 1 && ours[0] === user) tx.run(upsertRoom, entry.room);
     }
   }

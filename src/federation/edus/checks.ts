@@ -27,7 +27,7 @@ export function userOf(origin: ServerName, text: string): UserId | undefined {
  */
 export function openRoom(snapshot: Snapshot, rooms: RoomReader, roomId: string, origin: ServerName): Room | undefined {
   const room = rooms.room(snapshot, roomId);
-  if (room === undefined || rooms.joinedLocalUsers(snapshot, room.nid).length === 0) return undefined;
+  if (room === undefined || rooms.joinedLocalUsers(snapshot, room.nid, 1).length === 0) return undefined;
   const acl = rooms.currentEvent(snapshot, room.nid, 'm.room.server_acl', '');
   const content = acl === undefined ? undefined : memberOf(parseJson(acl.client), 'content');
   return isServerAllowed(isJsonObject(content) ? content : undefined, origin) ? room : undefined;

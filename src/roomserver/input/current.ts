@@ -62,7 +62,7 @@ function noteReset(tx: Tx, { event, room }: Job, { stores, onStateReset }: Pipel
  */
 export const giveUpPartial: Phase = (tx, { room, stateChanged }, { stores, onPartialEnd }) => {
   if (!stateChanged || stores.partial.get(tx, room.nid) === undefined) return undefined;
-  if (stores.members.joinedLocalUsers(tx, room.nid).length > 0) return undefined;
+  if (stores.members.joinedLocalUsers(tx, room.nid, 1).length > 0) return undefined;
   stores.partial.end(tx, room.nid, undefined);
   tx.afterCommit(() => onPartialEnd(room.nid));
   return undefined;

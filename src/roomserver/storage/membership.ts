@@ -326,8 +326,12 @@ export class MemberStore {
     };
   }
 
-  joinedLocalUsers(snapshot: Snapshot, room: RoomNid): UserId[] {
-    return snapshot.all(selectLocalJoined, room, join).map((row) => this.#user(snapshot, row.user));
+  joinedLocalUsers(snapshot: Snapshot, room: RoomNid, limit?: number): UserId[] {
+    const rows =
+      limit === undefined
+        ? snapshot.all(selectLocalJoined, room, join)
+        : snapshot.all(selectFirst, room, join, 1, limit);
+    return rows.map((row) => this.#user(snapshot, row.user));
   }
 
   joinedServers(snapshot: Snapshot, room: RoomNid): Map<ServerName, number> {

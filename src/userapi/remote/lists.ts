@@ -87,7 +87,7 @@ export class RemoteLists {
   /** Whether a local user is joined to a room with this remote one. */
   isShared(snapshot: Snapshot, userId: UserId): boolean {
     const rooms = this.#rooms.joinedRooms(snapshot, userId);
-    return rooms.some((room) => this.#rooms.joinedLocalUsers(snapshot, room).length > 0);
+    return rooms.some((room) => this.#rooms.joinedLocalUsers(snapshot, room, 1).length > 0);
   }
 
   isFresh(snapshot: Snapshot, userId: UserId): boolean {
@@ -280,7 +280,7 @@ export class RemoteLists {
       if (tx.get(rows.selectList, user) !== undefined && !this.isShared(tx, user)) this.#drop(tx, user);
       return;
     }
-    if (this.#rooms.joinedLocalUsers(tx, room).length > 0) return;
+    if (this.#rooms.joinedLocalUsers(tx, room, 1).length > 0) return;
     // We are out of this room altogether: whoever is in it may share none with us any more.
     for (const { user_id: other } of tx.all(rows.selectListed)) {
       if (this.#rooms.membership(tx, room, other)?.membership === 'join' && !this.isShared(tx, other))
