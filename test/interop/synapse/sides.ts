@@ -75,7 +75,7 @@ function side({ kind, link, clientPort }: Place, stop: () => Promise<void>): Sid
     person: async (localpart) => {
       people += 1;
       const client = await registerAccount(baseUrl, `${localpart}${people}`);
-      client.checks = kind === 'neurite';
+      client.checks = kind.startsWith('neurite');
       return new Person(client, name, baseUrl);
     },
     async [Symbol.asyncDispose]() {
@@ -85,8 +85,9 @@ function side({ kind, link, clientPort }: Place, stop: () => Promise<void>): Sid
   };
 }
 
-async function startNeurite(ca: TestCa): Promise<Side> {
-  const place = await prepare('neurite', ca);
+/** @param partialJoins false: rooms are joined with all their members at once */
+export async function startNeurite(ca: TestCa, partialJoins = true): Promise<Side> {
+  const place = await prepare(partialJoins ? 'neurite' : 'neurite-full', ca);
   const { folder, link, clientPort, files } = place;
   const config = {
     server_name: `localhost:${link.port}`,
@@ -98,7 +99,7 @@ async function startNeurite(ca: TestCa): Promise<Side> {
     registration: { mode: 'open' },
     rate_limits: { enabled: false },
     passwords: { memory: '64 KiB', passes: 1 },
-    federation: { allow_networks: ['127.0.0.0/8', '::1'], ca_file: files.ca },
+    federation: { allow_networks: ['127.0.0.0/8', '::1'], ca_file: files.ca, partial_joins: partialJoins },
     log: { level: 'debug' },
   };
   // JSON is YAML too.
@@ -191,7 +192,7 @@ async function answers(baseUrl: string, child: ChildProcess, folder: string): Pr
   }
 }
 
-async function startSynapse(ca: TestCa, python: string): Promise<Side> {
+export async function startSynapse(ca: TestCa, python: string): Promise<Side> {
   const place = await prepare('synapse', ca);
   const { folder } = place;
   const config = join(folder, 'homeserver.yaml');
