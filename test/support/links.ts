@@ -40,7 +40,12 @@ export class Links implements AsyncDisposable {
 
   async #accept(to: number, target: number, socket: Socket): Promise<void> {
     socket.on('error', () => socket.destroy());
-    const from = await this.#sourceOf(socket);
+    let from = await this.#sourceOf(socket);
+    // A look at /proc is not one at one moment: a row may be missed while others come and go.
+    for (let look = 0; from === undefined && look < 50 && !socket.destroyed; look += 1) {
+      await new Promise((resolve) => setTimeout(resolve, 10));
+      from = await this.#sourceOf(socket);
+    }
     if (from === undefined || this.#cuts.has(`${from}>${to}`)) return void socket.destroy();
     const onward = connect({ host: '127.0.0.1', port: target });
     onward.on('error', () => onward.destroy());
