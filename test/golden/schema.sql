@@ -93,7 +93,7 @@ CREATE TABLE federation_received (
 CREATE INDEX federation_received_by_time ON federation_received (received_at);
 
 CREATE TABLE federation_staged (
-  id INTEGER PRIMARY KEY,                -- order of arrival
+  id INTEGER PRIMARY KEY AUTOINCREMENT,  -- order of arrival; never given twice, so that a verdict cannot meet another event
   room TEXT NOT NULL,                    -- room id, of a room that this server is in or is just entering
   origin TEXT NOT NULL,                  -- server that sent it
   event_id TEXT,                         -- its id; NULL while the room's version is not known
