@@ -124,8 +124,11 @@ export class UserDirectory implements Consumer {
 
   apply(tx: Tx, entry: StoredEntry): void {
     if (entry.topic === 'user.profile') this.#index(tx, entry.user);
-    else if (entry.topic === 'room.state' || entry.topic === 'room.unpartial') tx.run(upsertRoom, entry.room);
-    else if (entry.topic === 'room.event' && entry.stateKey !== null) {
+    else if (entry.topic === 'room.state') tx.run(upsertRoom, entry.room);
+    else if (entry.topic === 'room.unpartial') {
+      tx.run(upsertRoom, entry.room);
+      for (const user of this.#misjudged(tx, entry.room)) this.#index(tx, user);
+    } else if (entry.topic === 'room.event' && entry.stateKey !== null) {
       const user = entry.stateKey as UserId;
       this.#index(tx, user);
       // With the first of our users the members of other servers come in, without an event of their own each.
@@ -133,6 +136,18 @@ export class UserDirectory implements Consumer {
       const ours = this.#parts.rooms.joinedLocalUsers(tx, entry.room, 2);
       if (ours.length === 1 && ours[0] === user) tx.run(upsertRoom, entry.room);
     }
+  }
+
+  /** Whom a partial room was believed to know something of that its full state tells otherwise. */
+  #misjudged(tx: Tx, room: RoomNid): UserId[] {
+    const { rooms } = this.#parts;
+    const whole = rooms.wholeSince(tx, room);
+    if (whole === 0) return [];
+    const [before, after] = [rooms.snapshotAt(tx, room, asPosition(whole - 1)), rooms.snapshotAt(tx, room, whole)];
+    if (before === 0 || after === 0) return [];
+    return rooms
+      .stateDifference(tx, before, after)
+      .flatMap(({ type, stateKey, from }) => (type === 'm.room.member' && from !== 0 ? (stateKey as UserId) : []));
   }
 
   /** Takes in some members of a room that has many. */
