@@ -244,8 +244,8 @@ describe('checkpoints', () => {
       }
     };
     await Promise.all(Array.from({ length: 32 }, writer));
-    // 12,800 rows of 8,000 bytes make 100 MB; the file starts anew some times on the way.
-    expect(largest).toBeLessThan(64 * 1024 * 1024);
+    // 12,800 rows of 8,000 bytes make 105 MB in all: the file starts anew on the way.
+    expect(largest).toBeLessThan(96 * 1024 * 1024);
     expect(rowsOf(db)).toBe(12_800);
     const completed = db.measures.find(({ name }) => name === 'neurite_checkpoints_total');
     expect(completed?.read()).toBeGreaterThanOrEqual(1);
