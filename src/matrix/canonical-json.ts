@@ -10,9 +10,8 @@ export class CanonicalJsonError extends Error {
   override readonly name = 'CanonicalJsonError';
 }
 
-// Characters that need an escape, and surrogates, which may be lone.
-// oxlint-disable-next-line no-control-regex
-const special = /[\u0000-\u001f"\\\ud800-\udfff]/;
+// Anything but what stands in JSON as it is: controls, quotes and backslashes need an escape, a surrogate may be lone.
+const special = /[^ !#-[\]-\ud7ff\ue000-\uffff]/;
 // Above the surrogates, UTF-16 order and codepoint order part ways.
 const unordered = /[\ud800-\uffff]/;
 
