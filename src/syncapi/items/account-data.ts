@@ -1,12 +1,12 @@
 /** `account_data`: the user's global account data. */
 import type { Entry } from '../../bus/index.ts';
-import type { Compose, Part, Pass } from '../pass.ts';
+import type { Part, Pass } from '../pass.ts';
 import { accountDataPart } from '../room/account-data.ts';
-import type { Item } from './item.ts';
+import { atOnce, type Item, type Steps } from './item.ts';
 
-// eslint-disable-next-line require-yield
-function* polylog(pass: Pass): Compose<void> {
+function polylog(pass: Pass): Steps<void> {
   pass.accountData = true;
+  return atOnce(undefined);
 }
 
 function linear(pass: Pass, entry: Entry): boolean {
@@ -15,8 +15,7 @@ function linear(pass: Pass, entry: Entry): boolean {
   return true;
 }
 
-// eslint-disable-next-line require-yield
-function* compose(pass: Pass): Compose<Part | undefined> {
+function read(pass: Pass): Part | undefined {
   if (!pass.accountData) return undefined;
   const part = accountDataPart(pass, null, pass.request.filter.accountData, pass.initial);
   if (!part.notable) return undefined;
@@ -24,4 +23,4 @@ function* compose(pass: Pass): Compose<Part | undefined> {
   return part;
 }
 
-export const accountDataItem: Item = { path: 'account_data', polylog, linear, compose };
+export const accountDataItem: Item = { path: 'account_data', polylog, linear, compose: (pass) => atOnce(read(pass)) };

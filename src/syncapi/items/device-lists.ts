@@ -2,7 +2,7 @@
 import type { Entry } from '../../bus/index.ts';
 import { roomMarks, type Compose, type Part, type Pass } from '../pass.ts';
 import { mergeDeviceLists, sharingChanges, type SharingChanges } from '../sharing.ts';
-import type { Item } from './item.ts';
+import { atOnce, type Item, type Steps } from './item.ts';
 
 const computed = new WeakMap<Pass, SharingChanges>();
 
@@ -17,9 +17,9 @@ export function* sharingOf(pass: Pass): Compose<SharingChanges> {
   return sharing;
 }
 
-// eslint-disable-next-line require-yield
-function* polylog(pass: Pass): Compose<void> {
+function polylog(pass: Pass): Steps<void> {
   pass.deviceLists = true;
+  return atOnce(undefined);
 }
 
 function linear(pass: Pass, entry: Entry): boolean {

@@ -3,8 +3,8 @@
  * since a missing member would say that nothing is left, or that the server knows no fallback keys.
  */
 import type { Entry } from '../../bus/index.ts';
-import type { Compose, Part, Pass } from '../pass.ts';
-import type { Item } from './item.ts';
+import type { Pass } from '../pass.ts';
+import { atOnce, type Item, type Steps } from './item.ts';
 
 function linear(pass: Pass, entry: Entry): boolean {
   if (entry.topic !== 'device.key_counts') return false;
@@ -14,18 +14,17 @@ function linear(pass: Pass, entry: Entry): boolean {
 }
 
 // The counts are no history: an old token gets the present ones with whatever else there is to tell.
-function* polylog(): Compose<void> {}
+const polylog = (): Steps<void> => atOnce(undefined);
 
 const item = (path: string, read: (pass: Pass, deviceId: string) => unknown): Item => ({
   path,
   polylog,
   linear,
-  // eslint-disable-next-line require-yield
-  *compose(pass: Pass): Compose<Part | undefined> {
+  compose: (pass) => {
     const { deviceId, shown } = pass.request;
-    if (deviceId === undefined) return undefined;
+    if (deviceId === undefined) return atOnce(undefined);
     shown.key(`user:${pass.user}`);
-    return { text: JSON.stringify(read(pass, deviceId)), notable: pass.keyCounts };
+    return atOnce({ text: JSON.stringify(read(pass, deviceId)), notable: pass.keyCounts });
   },
 });
 

@@ -3,15 +3,15 @@
  * They are deleted when a `since` at or behind them comes back.
  */
 import type { Entry } from '../../bus/index.ts';
-import type { Compose, Part, Pass } from '../pass.ts';
-import type { Item } from './item.ts';
+import type { Part, Pass } from '../pass.ts';
+import { atOnce, type Item, type Steps } from './item.ts';
 
 /** "Servers should limit the number of messages": what does not fit gets later Positions before the reply leaves. */
 const mostPerResponse = 100;
 
-// eslint-disable-next-line require-yield
-function* polylog(pass: Pass): Compose<void> {
+function polylog(pass: Pass): Steps<void> {
   pass.toDevice = true;
+  return atOnce(undefined);
 }
 
 function linear(pass: Pass, entry: Entry): boolean {
@@ -21,8 +21,7 @@ function linear(pass: Pass, entry: Entry): boolean {
   return true;
 }
 
-// eslint-disable-next-line require-yield
-function* compose(pass: Pass): Compose<Part | undefined> {
+function read(pass: Pass): Part | undefined {
   const { deviceId, shown } = pass.request;
   if (!pass.toDevice || deviceId === undefined) return undefined;
   const { userData } = pass.parts;
@@ -38,4 +37,4 @@ function* compose(pass: Pass): Compose<Part | undefined> {
   return { text: `{"events":[${carried.map(({ message }) => message).join(',')}]}`, notable: true };
 }
 
-export const toDeviceItem: Item = { path: 'to_device', polylog, linear, compose };
+export const toDeviceItem: Item = { path: 'to_device', polylog, linear, compose: (pass) => atOnce(read(pass)) };
