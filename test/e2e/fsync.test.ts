@@ -1,29 +1,16 @@
 /**
  * A 200 means fsynced (DESIGN §4), seen from below the process: a shim logs the writes to the WAL, the fdatasync calls
- * and the answers in the order in which they happened. It is compiled here, so the test needs a C compiler; where there
- * is none it is reported as skipped.
+ * and the answers in the order in which they happened.
  */
-import { spawnSync } from 'node:child_process';
 import { readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, expect, test } from '@jest/globals';
 import { registerAccount } from '../support/client.ts';
-import { repository, startServerProcess, temporaryFolder } from '../support/server-process.ts';
+import { startServerProcess, temporaryFolder } from '../support/server-process.ts';
+import { diskShims } from '../support/shim.ts';
 
 const folder = temporaryFolder();
 afterAll(() => rmSync(folder, { recursive: true, force: true }));
-
-const shim = join(folder, 'fsync-shim.so');
-const compiled = spawnSync('cc', [
-  '-shared',
-  '-fPIC',
-  '-O1',
-  '-o',
-  shim,
-  join(repository, 'test/support/fsync-shim.c'),
-  '-ldl',
-]);
-const withShim = compiled.status === 0 && process.platform === 'linux' ? test : test.skip;
 
 /** For each event id: the log line at which its answer left; for each marker: the line of its last write to the WAL. */
 function readLog(path: string): { lines: string[]; answers: Map<string, number>; writes: Map<string, number> } {
@@ -38,11 +25,11 @@ function readLog(path: string): { lines: string[]; answers: Map<string, number>;
   return { lines, answers, writes };
 }
 
-withShim(
-  'no 200 leaves before the fdatasync that covers it',
-  async () => {
-    const log = join(folder, 'calls');
-    const env = { LD_PRELOAD: shim, SHIM_LOG: log, SHIM_DELAY_US: '5000' };
+test.each(diskShims(folder))(
+  'no 200 leaves before the fdatasync that covers it, as seen by $by',
+  async ({ env: shim }) => {
+    const log = join(folder, `calls-${Object.keys(shim).join()}`);
+    const env = { ...shim, SHIM_LOG: log, SHIM_DELAY_US: '5000' };
     const server = await startServerProcess({ env });
     const sent = new Map<string, string>();
     try {

@@ -5,7 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { CommitError, NotReady, openDatabase, sql, type Database } from '../../src/storage/index.ts';
-import { compileShim } from '../support/shim.ts';
+import { diskShims } from '../support/shim.ts';
 
 const repository = join(import.meta.dirname, '../..');
 const root = mkdtempSync(join(tmpdir(), 'neurite-storage-'));
@@ -257,8 +257,6 @@ describe('checkpoints', () => {
   }, 60_000);
 });
 
-const library = compileShim('fsync-shim', root);
-const diskLibrary = compileShim('disk-shim', root);
 const runChild = (scenario: string, folder: string, env: Record<string, string>) =>
   spawnSync(process.execPath, [join(repository, 'test/support/storage-child.ts'), scenario, folder], {
     env: { ...process.env, ...env },
@@ -266,12 +264,12 @@ const runChild = (scenario: string, folder: string, env: Record<string, string>)
     timeout: 30_000,
   });
 
-describe('the disk', () => {
-  (library === undefined ? test.skip : test)('a write resolves after the fdatasync that covers it', () => {
+describe.each(diskShims(root))('the disk, with $by', ({ env: shim }) => {
+  test('a write resolves after the fdatasync that covers it', () => {
     const folder = newFolder();
     const log = join(folder, 'calls');
     const child = runChild('acknowledge', folder, {
-      LD_PRELOAD: library ?? '',
+      ...shim,
       SHIM_LOG: log,
       SHIM_DELAY_US: '2000',
     });
@@ -287,17 +285,17 @@ describe('the disk', () => {
     }
   });
 
-  (diskLibrary === undefined ? test.skip : test)('a full disk refuses writes, keeps reads, loses nothing', () => {
+  test('a full disk refuses writes, keeps reads, loses nothing', () => {
     const folder = newFolder();
-    const env = { LD_PRELOAD: diskLibrary ?? '', SHIM_FULL: join(folder, 'full') };
+    const env = { ...shim, SHIM_FULL: join(folder, 'full') };
     const child = runChild('full', folder, env);
     expect([child.status, child.stderr]).toEqual([0, '']);
     expect(JSON.parse(child.stdout)).toEqual(['stored', ['full'], 1, 'number', 'stored', 2]);
   });
 
-  (diskLibrary === undefined ? test.skip : test)('a failed fsync ends the process and acknowledges nothing', () => {
+  test('a failed fsync ends the process and acknowledges nothing', () => {
     const folder = newFolder();
-    const env = { LD_PRELOAD: diskLibrary ?? '', SHIM_BROKEN: join(folder, 'broken') };
+    const env = { ...shim, SHIM_BROKEN: join(folder, 'broken') };
     const child = runChild('broken', folder, env);
     expect(child.status).toBe(3);
     expect(child.stdout).toContain('fatal');

@@ -54,7 +54,8 @@ const scenarios: Record<string, () => Promise<void>> = {
   /** The disk is full for a while. */
   async full() {
     const attempt = (): Promise<string> =>
-      write('x'.repeat(1000)).then(
+      // More than a page holds: each needs a new one.
+      write('x'.repeat(6000)).then(
         () => 'stored',
         (error: unknown) => (isStorageFull(error) ? 'full' : String(error)),
       );

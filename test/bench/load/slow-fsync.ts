@@ -1,5 +1,5 @@
 /**
- * A slow disk: fdatasync takes 10 ms longer (a library for LD_PRELOAD). How much many clients get done against one, and
+ * A slow disk: fdatasync takes 10 ms longer. How much many clients get done against one, and
  * what those wait meanwhile who are shown nothing that is not on disk yet. The senders are a thread of their own.
  */
 import { once } from 'node:events';
@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import { Client, type Session } from '../../support/client.ts';
-import { compileShim } from '../../support/shim.ts';
+import { diskShims } from '../../support/shim.ts';
 import { ownRow, percentile, type Row } from './rows.ts';
 import { send, timed, v3 } from './scenarios.ts';
 import { account, many, startOwn, type OwnTarget } from './target.ts';
@@ -102,12 +102,10 @@ async function measure(target: OwnTarget, seconds: number, rounds: number, onRow
   }
 }
 
-/** @throws Error where the library cannot be made (no Linux, no C compiler) */
+/** Two rates and what quiet requests wait, each round with one client and with 32. */
 export async function measureSlowFsync(seconds: number, rounds: number, onRow: (row: Row) => void): Promise<void> {
   const folder = mkdtempSync(join(tmpdir(), 'neurite-shim-'));
-  const library = compileShim('fsync-shim', folder);
-  if (library === undefined) throw new Error('a slow fsync needs Linux and a C compiler');
-  const target = await startOwn({ env: { LD_PRELOAD: library, SHIM_DELAY_US: String(delayUs) } });
+  const target = await startOwn({ env: { ...diskShims(folder)[0].env, SHIM_DELAY_US: String(delayUs) } });
   try {
     await measure(target, seconds, rounds, onRow);
   } finally {
