@@ -5,6 +5,7 @@ import {
   registrationFiles,
   registrationOf,
   startScriptedService,
+  type ReceivedEvent,
   type ScriptedService,
 } from '../support/app-service.ts';
 import type { FakeClock } from '../support/fake-clock.ts';
@@ -56,12 +57,9 @@ async function passTime(clock: FakeClock, condition: () => boolean): Promise<voi
   }
 }
 
-const eventsOf = ({ taken }: ScriptedService): { type: string; event_id: string }[] =>
-  // oxlint-disable-next-line typescript/no-explicit-any
-  taken.flatMap((body: any) => body.events);
+const eventsOf = ({ taken }: ScriptedService): ReceivedEvent[] => taken.flatMap(({ events }) => events);
 const bodiesOf = (service: ScriptedService): unknown[] =>
-  // oxlint-disable-next-line typescript/no-explicit-any
-  eventsOf(service).flatMap((event: any) => (event.type === 'm.room.message' ? [event.content.body] : []));
+  eventsOf(service).flatMap(({ type, content }) => (type === 'm.room.message' ? [content['body']] : []));
 
 describe('identity assertion', () => {
   test('the token stands for the sender, for users of the namespaces, and for nobody else', async () => {
@@ -412,8 +410,7 @@ describe('data besides events', () => {
     await client.post(`${room}/receipt/m.read.private/${encoded(eventId)}`, {}, alice.token);
     await client.post(`${room}/receipt/m.read.private/${encoded(eventId)}?${as(ghost)}`, {}, asToken);
     await client.put(`${v3}/presence/${alice.userId}/status`, { presence: 'online' }, alice.token);
-    // oxlint-disable-next-line typescript/no-explicit-any
-    const ephemeral = (): any[] => service.taken.flatMap((body) => body.ephemeral ?? []);
+    const ephemeral = () => service.taken.flatMap((body) => body.ephemeral ?? []);
     await service.until(() => ephemeral().some(({ type }) => type === 'm.presence') && ephemeral().length >= 4);
     const ofType = (type: string) => ephemeral().filter((event) => event.type === type);
     expect(ofType('m.typing')[0]).toEqual({ type: 'm.typing', room_id: roomId, content: { user_ids: [alice.userId] } });
@@ -453,8 +450,7 @@ describe('data besides events', () => {
     const keys = 'org.matrix.msc3202.device_one_time_keys_count';
     const counts = () => service.taken.flatMap((body) => body[keys] ?? []);
     await service.until(() => counts().length >= 2);
-    // oxlint-disable-next-line typescript/no-explicit-any
-    const toDevice: any[] = service.taken.flatMap((body) => body['de.sorunome.msc2409.to_device'] ?? []);
+    const toDevice = service.taken.flatMap((body) => body['de.sorunome.msc2409.to_device'] ?? []);
     expect(toDevice).toEqual([
       {
         type: 'm.test',

@@ -1,8 +1,30 @@
 /** Keys, messages to devices and EDUs between two whole servers that share a room. */
-/* oxlint-disable typescript/no-explicit-any -- bodies of /sync are looked at here and there */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Client } from '../support/client.ts';
 import { startServers, type FederatedServer } from '../support/servers.ts';
+
+interface Item {
+  readonly type: string;
+  readonly sender: string;
+  readonly event_id: string;
+  readonly content: Readonly<Record<string, unknown>>;
+}
+
+/** What is looked at of a reply of /sync. */
+interface Body {
+  readonly next_batch: string;
+  readonly device_lists?: { readonly changed?: readonly string[]; readonly left?: readonly string[] };
+  readonly presence?: { readonly events?: readonly Item[] };
+  readonly to_device?: { readonly events?: readonly Item[] };
+  readonly rooms?: {
+    readonly join?: Readonly<
+      Record<
+        string,
+        { readonly timeline: { readonly events: readonly Item[] }; readonly ephemeral?: { events?: readonly Item[] } }
+      >
+    >;
+  };
+}
 
 let servers: readonly FederatedServer[] = [];
 let alice: Client;
@@ -41,15 +63,16 @@ async function uploadKeys(client: Client, key: string): Promise<string> {
 }
 
 const keyOf = async (viewer: Client, of: Client, deviceId: string): Promise<unknown> => {
-  const answer = (await viewer.must('POST', `${v3}/keys/query`, { device_keys: { [of.userId]: [] } })) as any;
-  return answer.device_keys[of.userId]?.[deviceId]?.keys[`ed25519:${deviceId}`];
+  const answer = await viewer.must('POST', `${v3}/keys/query`, { device_keys: { [of.userId]: [] } });
+  const devices = answer['device_keys'] as Record<string, Record<string, { keys: Record<string, string> }>>;
+  return devices[of.userId]?.[deviceId]?.keys[`ed25519:${deviceId}`];
 };
 
 /** Syncs from a token until `check` finds what it looks for. */
-async function until<T>(client: Client, since: string, check: (body: any) => T | undefined): Promise<[T, string]> {
+async function until<T>(client: Client, since: string, check: (body: Body) => T | undefined): Promise<[T, string]> {
   let from = since;
   for (let tries = 0; tries < 30; tries += 1) {
-    const body: any = await client.must('GET', `${v3}/sync?timeout=2000&since=${from}`);
+    const body = (await client.must('GET', `${v3}/sync?timeout=2000&since=${from}`)) as unknown as Body;
     from = body.next_batch;
     const found = check(body);
     if (found !== undefined) return [found, from];
@@ -65,7 +88,8 @@ async function untilKey(viewer: Client, since: string, of: Client, deviceId: str
   return from;
 }
 const now = async (client: Client): Promise<string> => String((await client.must('GET', `${v3}/sync`)).next_batch);
-const changed = (user: Client) => (body: any) => (body.device_lists?.changed?.includes(user.userId) ? true : undefined);
+const changed = (user: Client) => (body: Body) =>
+  body.device_lists?.changed?.includes(user.userId) ? true : undefined;
 
 describe('Two servers with a shared room', () => {
   test('keep each other’s device lists up to date', async () => {
@@ -81,33 +105,35 @@ describe('Two servers with a shared room', () => {
   test('tell typing, receipts and presence', async () => {
     const since = await now(alice);
     await bob.must('PUT', `${v3}/rooms/${id(room)}/typing/${id(bob.userId)}`, { typing: true, timeout: 30_000 });
-    const typing = (body: any) =>
-      body.rooms?.join?.[room]?.ephemeral?.events?.find((event: any) => event.type === 'm.typing')?.content.user_ids;
+    const ephemeral = (body: Body, type: string) =>
+      body.rooms?.join?.[room]?.ephemeral?.events?.find((event) => event.type === type)?.content;
+    const typing = (body: Body) => ephemeral(body, 'm.typing')?.['user_ids'];
     expect((await until(alice, since, typing))[0]).toEqual([bob.userId]);
     const { event_id: eventId } = await alice.must('PUT', `${v3}/rooms/${id(room)}/send/m.room.message/one`, {
       msgtype: 'm.text',
       body: 'hello',
     });
-    await until(bob, '0', (body: any) =>
-      body.rooms?.join?.[room]?.timeline?.events?.some((event: any) => event.event_id === eventId) ? true : undefined,
+    await until(bob, '0', (body: Body) =>
+      body.rooms?.join?.[room]?.timeline?.events?.some((event) => event.event_id === eventId) ? true : undefined,
     );
     await bob.must('POST', `${v3}/rooms/${id(room)}/receipt/m.read/${id(String(eventId))}`, {});
-    const receipt = (body: any) =>
-      body.rooms?.join?.[room]?.ephemeral?.events?.find((event: any) => event.type === 'm.receipt')?.content[
-        String(eventId)
-      ]?.['m.read']?.[bob.userId];
+    const receipt = (body: Body) => {
+      const read = ephemeral(body, 'm.receipt')?.[String(eventId)] as
+        { 'm.read'?: Record<string, unknown> } | undefined;
+      return read?.['m.read']?.[bob.userId];
+    };
     expect((await until(alice, since, receipt))[0]).toEqual({ ts: expect.any(Number) });
     await bob.must('PUT', `${v3}/presence/${id(bob.userId)}/status`, { presence: 'online', status_msg: 'here' });
-    const presence = (body: any) =>
-      body.presence?.events?.find((event: any) => event.sender === bob.userId && event.content.status_msg === 'here');
-    expect((await until(alice, since, presence))[0].content.presence).toBe('online');
+    const presence = (body: Body) =>
+      body.presence?.events?.find((event) => event.sender === bob.userId && event.content['status_msg'] === 'here');
+    expect((await until(alice, since, presence))[0].content['presence']).toBe('online');
   });
 
   test('drop a list when its user leaves, and fetch it again when he is back', async () => {
     const device = await uploadKeys(bob, 'before');
     const since = await now(alice);
     await bob.must('POST', `${v3}/rooms/${id(room)}/leave`, {});
-    const left = (body: any) => (body.device_lists?.left?.includes(bob.userId) ? true : undefined);
+    const left = (body: Body) => (body.device_lists?.left?.includes(bob.userId) ? true : undefined);
     const [, then] = await until(alice, since, left);
     await uploadKeys(bob, 'while away');
     expect(await keyOf(alice, bob, device)).toBe('while away');
@@ -122,8 +148,8 @@ describe('Two servers with a shared room', () => {
       alice.must('PUT', `${v3}/sendToDevice/m.test/${txn}`, { messages: { [bob.userId]: { [to]: { n } } } });
     const messages = (count: number) => {
       const seen: unknown[] = [];
-      return (body: any) => {
-        for (const { sender, content } of body.to_device?.events ?? []) seen.push([sender, content.n]);
+      return (body: Body) => {
+        for (const { sender, content } of body.to_device?.events ?? []) seen.push([sender, content['n']]);
         return seen.length >= count ? seen : undefined;
       };
     };

@@ -23,11 +23,11 @@ afterAll(async () => {
 
 const ephemeral = async (roomId: string, type: string, since?: string) => {
   const body = await sync(world.server.client, alice, since);
-  // oxlint-disable-next-line typescript/no-explicit-any
-  const events: { type: string; content: Record<string, any> }[] = body.rooms?.join?.[roomId]?.ephemeral?.events ?? [];
+  const events: { type: string; content: Record<string, unknown> }[] =
+    body.rooms?.join?.[roomId]?.ephemeral?.events ?? [];
   const contents = events.filter((event) => event.type === type).map(({ content }) => content);
   // Receipts come in one event per thread, on different messages here.
-  return contents.length === 0 ? undefined : Object.assign({}, ...contents);
+  return contents.length === 0 ? undefined : (Object.assign({}, ...contents) as Record<string, unknown>);
 };
 
 const setAcl = async (roomId: string, content: object) => {
@@ -121,8 +121,10 @@ describe('m.presence', () => {
 describe('m.receipt', () => {
   const receipt = (user: string, eventId: unknown, data: object = { ts: 1000 }, roomId = room, type = 'm.read') =>
     world.edu('m.receipt', { [roomId]: { [type]: { [user]: { event_ids: [eventId], data } } } });
-  const shown = async (eventId: string, user: string) =>
-    (await ephemeral(room, 'm.receipt'))?.[eventId]?.['m.read']?.[user];
+  const shown = async (eventId: string, user: string): Promise<unknown> => {
+    const content = (await ephemeral(room, 'm.receipt')) as Record<string, { 'm.read'?: object }> | undefined;
+    return Object.entries(content?.[eventId]?.['m.read'] ?? {}).find(([reader]) => reader === user)?.[1];
+  };
 
   test('shows how far somebody has read, threads apart', async () => {
     const first = await say(world.server.client, room, alice);

@@ -7,6 +7,21 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { stringify } from 'yaml';
 
+/** An event, a message to a device or something ephemeral, as it stands in a transaction. */
+export interface ReceivedEvent {
+  readonly type: string;
+  readonly event_id: string;
+  readonly content: Readonly<Record<string, unknown>>;
+}
+
+/** The body of a transaction, in the words of the specification and of the drafts that bridges ask for. */
+export interface Transaction {
+  readonly events: readonly ReceivedEvent[];
+  readonly ephemeral?: readonly ReceivedEvent[];
+  readonly 'de.sorunome.msc2409.to_device'?: readonly ReceivedEvent[];
+  readonly 'org.matrix.msc3202.device_one_time_keys_count'?: Readonly<Record<string, unknown>>;
+}
+
 export interface ReceivedRequest {
   readonly method: string;
   /** Decoded, without the query. */
@@ -15,8 +30,7 @@ export interface ReceivedRequest {
   readonly authorization: string | undefined;
   /** The body as it came. */
   readonly text: string;
-  // oxlint-disable-next-line typescript/no-explicit-any
-  readonly json: any;
+  readonly json: unknown;
 }
 
 /** What to answer; undefined: 200 `{}` for transactions, 404 for anything else. */
@@ -31,8 +45,7 @@ export interface ScriptedService extends AsyncDisposable {
   /** Every request so far. */
   readonly requests: ReceivedRequest[];
   /** Bodies of transactions that were answered with 200. */
-  // oxlint-disable-next-line typescript/no-explicit-any
-  readonly taken: any[];
+  readonly taken: Transaction[];
   script: Script;
   /** Resolves once `condition` holds for what was received; checked with every request. */
   until(condition: (service: ScriptedService) => boolean): Promise<void>;
@@ -41,7 +54,11 @@ export interface ScriptedService extends AsyncDisposable {
 /** Starts it; a `port` may be given, for one that comes back. */
 export async function startScriptedService(port = 0): Promise<ScriptedService> {
   const waiting = new Set<() => void>();
-  const service = { requests: [] as ReceivedRequest[], taken: [] as unknown[], script: (() => undefined) as Script };
+  const service = {
+    requests: [] as ReceivedRequest[],
+    taken: [] as Transaction[],
+    script: (() => undefined) as Script,
+  };
   const server = createServer((incoming, outgoing) => {
     void answer(service, incoming, outgoing).then(() => {
       for (const check of waiting) check();
@@ -71,7 +88,7 @@ export async function startScriptedService(port = 0): Promise<ScriptedService> {
 }
 
 async function answer(
-  service: { requests: ReceivedRequest[]; taken: unknown[]; script: Script },
+  service: { requests: ReceivedRequest[]; taken: Transaction[]; script: Script },
   incoming: IncomingMessage,
   outgoing: ServerResponse,
 ): Promise<void> {
@@ -91,7 +108,7 @@ async function answer(
   const isTransaction = request.path.includes('/transactions/');
   const scripted = await service.script(request);
   const { status, body = {} } = scripted ?? { status: isTransaction ? 200 : 404, body: { errcode: 'M_NOT_FOUND' } };
-  if (isTransaction && status === 200) service.taken.push(request.json);
+  if (isTransaction && status === 200) service.taken.push(request.json as Transaction);
   outgoing.writeHead(status, { 'Content-Type': 'application/json' }).end(JSON.stringify(body));
 }
 
