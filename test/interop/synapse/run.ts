@@ -3,11 +3,8 @@
  * per scenario and exits 1 when one failed. Where Synapse is not to be had, it says so and exits 0. Logs and data
  * are in `test/results/interop`.
  */
-import { netsplitScenarios } from './netsplit.ts';
-import { passingScenarios } from './passing.ts';
-import { readingScenarios } from './reading.ts';
-import { commonVersions, roomScenarios } from './rooms.ts';
-import { bothWays, type Scenario } from './scenario.ts';
+import { allScenarios } from './all.ts';
+import type { Scenario } from './scenario.ts';
 import { findSynapse, startSides } from './sides.ts';
 
 const limitMs = 120_000;
@@ -39,15 +36,9 @@ const { neurite, synapse } = await startSides(found.python);
 let failed = 0;
 let count = 0;
 try {
-  const both = bothWays(neurite, synapse);
-  const versions = await commonVersions([neurite, synapse]);
   const words = process.argv.slice(2);
-  const scenarios = [
-    ...roomScenarios(versions, both),
-    ...readingScenarios(both),
-    ...passingScenarios(both),
-    ...netsplitScenarios(versions, neurite, synapse),
-  ].filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
+  const all = await allScenarios(neurite, synapse);
+  const scenarios = all.filter(({ name }) => words.length === 0 || words.some((word) => name.includes(word)));
   for (const scenario of scenarios) {
     count += 1;
     if (!(await passes(scenario))) failed += 1;

@@ -25,6 +25,8 @@ export interface Side extends AsyncDisposable {
 
 const work = join(repository, 'test/results/interop');
 const environment = join(repository, 'test/results/venv/matrix-synapse');
+/** One version: that a run fails must come from a change here. */
+const release = 'matrix-synapse==1.163.2';
 let people = 0;
 
 /** The Python that has Synapse: `SYNAPSE_PYTHON`, or that of a virtual environment made here. Else why there is none. */
@@ -36,11 +38,12 @@ export function findSynapse(): { readonly python: string } | { readonly missing:
   if (given !== undefined) return { missing: `SYNAPSE_PYTHON (${given}) cannot import synapse` };
   const made = spawnSync('python3', ['-m', 'venv', environment], { stdio: 'ignore' });
   if (made.status !== 0) return { missing: 'Python 3 with venv is not installed' };
-  const pip = ['-m', 'pip', 'install', '--quiet', '--disable-pip-version-check', 'matrix-synapse'];
-  const installed = spawnSync(python, pip, { stdio: ['ignore', 'inherit', 'inherit'] });
-  return installed.status === 0 && works()
-    ? { python }
-    : { missing: 'matrix-synapse cannot be installed from the package index' };
+  const options = ['--quiet', '--disable-pip-version-check', '--prefer-binary', '--retries', '1', '--timeout', '15'];
+  const pip = ['-m', 'pip', 'install', ...options, release];
+  const { status, stderr } = spawnSync(python, pip, { stdio: ['ignore', 'ignore', 'pipe'], encoding: 'utf8' });
+  if (status === 0 && works()) return { python };
+  const why = stderr.trim().split('\n').at(-1) || 'it cannot be imported';
+  return { missing: `${release} cannot be installed from the package index: ${why}` };
 }
 
 interface Place {
