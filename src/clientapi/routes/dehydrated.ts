@@ -2,7 +2,8 @@
 import * as v from 'valibot';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { asPosition, type Database } from '../../storage/index.ts';
+import type { UserId } from '../../matrix/ids.ts';
+import { asPosition, type Database, type Position } from '../../storage/index.ts';
 import type { DehydratedDevices, ToDevice } from '../../userapi/index.ts';
 import { jsonObject, maybe } from './body.ts';
 
@@ -24,7 +25,8 @@ const upload = v.object({
 });
 const page = v.object({ from: v.optional(v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'is no token of this endpoint'))) });
 
-export function dehydratedRoutes({ db, dehydrated, toDevice }: DehydratedRouteParts): Route[] {
+export function dehydratedRoutes(parts: DehydratedRouteParts): Route[] {
+  const { db, dehydrated } = parts;
   return [
     route({
       method: 'PUT',
@@ -72,17 +74,26 @@ export function dehydratedRoutes({ db, dehydrated, toDevice }: DehydratedRoutePa
       query: page,
       handle: ({ requester: { userId }, params: { deviceId }, query, shown }) => {
         shown.key(`user:${userId}`);
-        return db.read((snapshot) => {
-          if (dehydrated.get(snapshot, userId)?.device_id !== deviceId) {
-            throw matrixError.forbidden('This is not your dehydrated device');
-          }
-          const from = asPosition(Number(query.from ?? 0));
-          const rows = toDevice.waiting(snapshot, userId, deviceId, from, db.head, eventsPerPage);
-          const last = rows.at(-1)?.position;
-          const events = rows.map(({ message }): unknown => JSON.parse(message));
-          return { events, ...(last === undefined ? {} : { next_batch: String(last) }) };
-        });
+        return waitingEvents(parts, userId, deviceId, asPosition(Number(query.from ?? 0)));
       },
     }),
   ];
+}
+
+/** A page of what waits for the dehydrated device behind `from`. @throws M_FORBIDDEN */
+function waitingEvents(
+  { db, dehydrated, toDevice }: DehydratedRouteParts,
+  user: UserId,
+  device: string,
+  from: Position,
+) {
+  return db.read((snapshot) => {
+    if (dehydrated.get(snapshot, user)?.device_id !== device) {
+      throw matrixError.forbidden('This is not your dehydrated device');
+    }
+    const rows = toDevice.waiting(snapshot, user, device, from, db.head, eventsPerPage);
+    const last = rows.at(-1)?.position;
+    const events = rows.map(({ message }): unknown => JSON.parse(message));
+    return { events, ...(last === undefined ? {} : { next_batch: String(last) }) };
+  });
 }

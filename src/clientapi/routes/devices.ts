@@ -25,7 +25,9 @@ const deviceBody = ({ deviceId, displayName, lastSeenAt, lastSeenIp }: Device): 
 
 const unknownDevice = () => matrixError.notFound('There is no such device');
 
-export function deviceRoutes({ db, devices, uia }: DeviceRouteParts): Route[] {
+export const deviceRoutes = (parts: DeviceRouteParts): Route[] => [...deviceRows(parts), ...deletionRows(parts)];
+
+function deviceRows({ db, devices }: DeviceRouteParts): Route[] {
   return [
     route({
       method: 'GET',
@@ -67,6 +69,12 @@ export function deviceRoutes({ db, devices, uia }: DeviceRouteParts): Route[] {
           return {};
         }),
     }),
+  ];
+}
+
+/** Ending sessions takes User-Interactive Authentication. */
+function deletionRows({ db, devices, uia }: DeviceRouteParts): Route[] {
+  return [
     route({
       method: 'DELETE',
       path: `${v3}/devices/:deviceId`,

@@ -28,8 +28,9 @@ function ownerOf(requester: Requester, userId: string, field: string): UserId {
   return requester.userId;
 }
 
-export function profileRoutes(parts: ProfileRouteParts): Route[] {
-  const { db, accounts, profiles, queries, remoteProfiles } = parts;
+export const profileRoutes = (parts: ProfileRouteParts): Route[] => [...readRows(parts), ...changeRows(parts)];
+
+function readRows({ db, accounts, profiles, queries, remoteProfiles }: ProfileRouteParts): Route[] {
   const read = (userId: string): UserId => {
     const parsed = parseUserId(userId);
     if (parsed === undefined) throw matrixError.invalidParam('This is no user id');
@@ -77,6 +78,12 @@ export function profileRoutes(parts: ProfileRouteParts): Route[] {
         throw matrixError.notFound('The profile has no such field');
       },
     }),
+  ];
+}
+
+function changeRows(parts: ProfileRouteParts): Route[] {
+  const { profiles } = parts;
+  return [
     route({
       method: 'PUT',
       path: `${profile}/:keyName`,

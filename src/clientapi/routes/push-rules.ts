@@ -22,8 +22,14 @@ const enabledBody = v.object({ enabled: v.boolean() });
 const actionsBody = v.object({ actions });
 const placement = v.object({ before: v.optional(v.string()), after: v.optional(v.string()) });
 
-export function pushRuleRoutes({ db, push }: PushRuleRouteParts): Route[] {
-  const { rules } = push;
+export const pushRuleRoutes = (parts: PushRuleRouteParts): Route[] => [
+  ...rulesetRows(parts),
+  ...ruleRows(parts),
+  ...ruleChangeRows(parts),
+  ...strayRows(),
+];
+
+function rulesetRows({ db, push: { rules } }: PushRuleRouteParts): Route[] {
   return [
     route({
       method: 'GET',
@@ -56,22 +62,30 @@ export function pushRuleRoutes({ db, push }: PushRuleRouteParts): Route[] {
         return db.read((snapshot) => rules.ruleset(snapshot, requester.userId))[kind];
       },
     }),
-    ...['', '/enabled', '/actions'].map((part) =>
-      route({
-        method: 'GET',
-        path: `${base}/global/:kind/:ruleId${part}` as `${typeof base}/global/:kind/:ruleId`,
-        auth: 'user',
-        rate: 'none',
-        handle: ({ requester, params: { kind: asked, ruleId }, shown }) => {
-          const kind = ruleKinds.find((known) => known === asked);
-          if (kind === undefined) throw matrixError.notFound('There is no such kind of push rule');
-          shown.key(`user:${requester.userId}`);
-          const rule = db.read((snapshot) => rules.rule(snapshot, requester.userId, kind, ruleId));
-          if (part === '/enabled') return { enabled: rule.enabled };
-          return part === '/actions' ? { actions: rule.actions } : rule;
-        },
-      }),
-    ),
+  ];
+}
+
+/** A rule, and its two attributes that have a path of their own. */
+const ruleRows = ({ db, push: { rules } }: PushRuleRouteParts): Route[] =>
+  ['', '/enabled', '/actions'].map((part) =>
+    route({
+      method: 'GET',
+      path: `${base}/global/:kind/:ruleId${part}` as `${typeof base}/global/:kind/:ruleId`,
+      auth: 'user',
+      rate: 'none',
+      handle: ({ requester, params: { kind: asked, ruleId }, shown }) => {
+        const kind = ruleKinds.find((known) => known === asked);
+        if (kind === undefined) throw matrixError.notFound('There is no such kind of push rule');
+        shown.key(`user:${requester.userId}`);
+        const rule = db.read((snapshot) => rules.rule(snapshot, requester.userId, kind, ruleId));
+        if (part === '/enabled') return { enabled: rule.enabled };
+        return part === '/actions' ? { actions: rule.actions } : rule;
+      },
+    }),
+  );
+
+function ruleChangeRows({ db, push: { rules } }: PushRuleRouteParts): Route[] {
+  return [
     route({
       method: 'PUT',
       path: `${base}/global/:kind/:ruleId`,
@@ -122,7 +136,6 @@ export function pushRuleRoutes({ db, push }: PushRuleRouteParts): Route[] {
         return {};
       },
     }),
-    ...strayRows(),
   ];
 }
 

@@ -54,8 +54,10 @@ export const sessionBody = (session: Session, serverName: string): JsonObject =>
   ...tokenBody(session),
 });
 
-export function sessionRoutes(parts: SessionRouteParts): Route[] {
-  const { db, serverName, sessions, devices, uia, cas } = parts;
+export const sessionRoutes = (parts: SessionRouteParts): Route[] => [...loginRows(parts), ...sessionRows(parts)];
+
+function loginRows(parts: SessionRouteParts): Route[] {
+  const { serverName, sessions, uia, cas } = parts;
   const signOn =
     cas === undefined ? [] : [{ type: 'm.login.sso', identity_providers: [cas.provider] }, { type: 'm.login.cas' }];
   return [
@@ -83,14 +85,6 @@ export function sessionRoutes(parts: SessionRouteParts): Route[] {
     }),
     route({
       method: 'POST',
-      path: `${v3}/refresh`,
-      auth: 'none',
-      rate: 'read',
-      body: v.object({ refresh_token: v.string() }),
-      handle: async ({ body }) => tokenBody(await sessions.refresh(body.refresh_token)),
-    }),
-    route({
-      method: 'POST',
       path: '/_matrix/client/v1/login/get_token',
       aliases: ['/_matrix/client/unstable/org.matrix.msc3882/login/token'],
       auth: 'user',
@@ -101,6 +95,20 @@ export function sessionRoutes(parts: SessionRouteParts): Route[] {
           login_token: await sessions.issueLoginToken(requester.userId),
           expires_in_ms: loginTokenLifetime,
         })),
+    }),
+  ];
+}
+
+/** What the holder of a session does with it. */
+function sessionRows({ db, sessions, devices }: SessionRouteParts): Route[] {
+  return [
+    route({
+      method: 'POST',
+      path: `${v3}/refresh`,
+      auth: 'none',
+      rate: 'read',
+      body: v.object({ refresh_token: v.string() }),
+      handle: async ({ body }) => tokenBody(await sessions.refresh(body.refresh_token)),
     }),
     route({
       method: 'POST',
