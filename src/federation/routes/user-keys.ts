@@ -2,9 +2,9 @@
 import * as v from 'valibot';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { parseUserId, type UserId } from '../../matrix/ids.ts';
+import { parseUserId, type ServerName, type UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
-import type { Database, Shown, Snapshot } from '../../storage/index.ts';
+import type { Database, Shown, Snapshot, Tx } from '../../storage/index.ts';
 import type { UserApi } from '../../userapi/index.ts';
 import type { FederationSender } from '../sender/index.ts';
 
@@ -28,9 +28,7 @@ function keysOf({ crossSigning, deviceKeys }: UserKeyRouteParts, snapshot: Snaps
 }
 
 export function userKeyRoutes(parts: UserKeyRouteParts): Route[] {
-  const { db, sender, accounts, deviceLists, oneTimeKeys } = parts;
-  const isOurs = (snapshot: Snapshot, userId: string): userId is UserId =>
-    accounts.get(snapshot, userId)?.deactivated === false;
+  const { db, accounts } = parts;
   return [
     route({
       method: 'GET',
@@ -42,21 +40,7 @@ export function userKeyRoutes(parts: UserKeyRouteParts): Route[] {
         if (userId === undefined) throw matrixError.invalidParam('This is no user id');
         if (!accounts.isLocal(userId)) throw matrixError.invalidParam('This is no user of this server');
         shown.key(`user:${userId}`);
-        return db.read((snapshot) => {
-          const { devices, master, selfSigning } = keysOf(parts, snapshot, userId, []);
-          return {
-            user_id: userId,
-            // "… used to correlate with subsequent `m.device_list_update` EDUs": the next one will name this as its `prev_id`.
-            stream_id: sender.sentStream(snapshot, origin, userId) ?? deviceLists.streamId(snapshot, userId),
-            devices: Object.entries(devices).map(([deviceId, { unsigned, ...keys }]) => ({
-              device_id: deviceId,
-              keys,
-              ...(unsigned as JsonObject),
-            })),
-            ...(master === undefined ? {} : { master_key: master }),
-            ...(selfSigning === undefined ? {} : { self_signing_key: selfSigning }),
-          };
-        });
+        return db.read((snapshot) => deviceListFor(parts, snapshot, origin, userId));
       },
     }),
     route({
@@ -68,12 +52,8 @@ export function userKeyRoutes(parts: UserKeyRouteParts): Route[] {
       handle: ({ body, shown }) =>
         db.read((snapshot) => {
           const asked = Object.entries(body.device_keys).slice(0, maxUsers);
-          return queryKeys(
-            parts,
-            snapshot,
-            asked.filter(([userId]) => isOurs(snapshot, userId)),
-            shown,
-          );
+          const ours = asked.filter(([userId]) => isOurs(parts, snapshot, userId));
+          return queryKeys(parts, snapshot, ours, shown);
         }),
     }),
     route({
@@ -82,20 +62,28 @@ export function userKeyRoutes(parts: UserKeyRouteParts): Route[] {
       auth: 'server',
       rate: 'federation',
       body: claim,
-      handle: ({ body }) =>
-        db.write((tx) => {
-          const claimed: Record<string, Record<string, JsonObject>> = {};
-          for (const [userId, devices] of Object.entries(body.one_time_keys).slice(0, maxUsers)) {
-            if (!isOurs(tx, userId)) continue;
-            for (const [deviceId, algorithm] of Object.entries(devices)) {
-              const key = oneTimeKeys.claim(tx, userId, deviceId, algorithm);
-              if (key !== undefined) (claimed[userId] ??= {})[deviceId] = key;
-            }
-          }
-          return { one_time_keys: claimed };
-        }),
+      handle: ({ body }) => db.write((tx) => ({ one_time_keys: claimKeys(parts, tx, body.one_time_keys) })),
     }),
   ];
+}
+
+const isOurs = ({ accounts }: UserKeyRouteParts, snapshot: Snapshot, userId: string): userId is UserId =>
+  accounts.get(snapshot, userId)?.deactivated === false;
+
+function deviceListFor(parts: UserKeyRouteParts, snapshot: Snapshot, origin: ServerName, userId: UserId): JsonObject {
+  const { devices, master, selfSigning } = keysOf(parts, snapshot, userId, []);
+  return {
+    user_id: userId,
+    // "… used to correlate with subsequent `m.device_list_update` EDUs": the next one will name this as its `prev_id`.
+    stream_id: parts.sender.sentStream(snapshot, origin, userId) ?? parts.deviceLists.streamId(snapshot, userId),
+    devices: Object.entries(devices).map(([deviceId, { unsigned, ...keys }]) => ({
+      device_id: deviceId,
+      keys,
+      ...(unsigned as JsonObject),
+    })),
+    ...(master === undefined ? {} : { master_key: master }),
+    ...(selfSigning === undefined ? {} : { self_signing_key: selfSigning }),
+  };
 }
 
 function queryKeys(
@@ -116,4 +104,21 @@ function queryKeys(
     if (keys.selfSigning !== undefined) selfSigning[userId] = keys.selfSigning;
   }
   return { device_keys: devices, master_keys: masters, self_signing_keys: selfSigning };
+}
+
+/** Takes one key of each device that is asked for: user → device → algorithm. */
+function claimKeys(
+  parts: UserKeyRouteParts,
+  tx: Tx,
+  asked: Readonly<Record<string, Readonly<Record<string, string>>>>,
+): Record<string, Record<string, JsonObject>> {
+  const claimed: Record<string, Record<string, JsonObject>> = {};
+  for (const [userId, devices] of Object.entries(asked).slice(0, maxUsers)) {
+    if (!isOurs(parts, tx, userId)) continue;
+    for (const [deviceId, algorithm] of Object.entries(devices)) {
+      const key = parts.oneTimeKeys.claim(tx, userId, deviceId, algorithm);
+      if (key !== undefined) (claimed[userId] ??= {})[deviceId] = key;
+    }
+  }
+  return claimed;
 }
