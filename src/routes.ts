@@ -70,34 +70,35 @@ import type { Snapshot } from './storage/index.ts';
 import type { UserId } from './matrix/ids.ts';
 import { version } from './util/version.ts';
 
-export function allRoutes(modules: Modules): Route[] {
-  const {
-    config,
-    limiter,
-    db,
-    rooms,
-    remote,
-    memberships,
-    perform,
-    media,
-    push,
-    sync,
-    users,
-    appservices,
-    clock,
-    serverName,
-  } = modules;
-  const { registry: services, queries } = appservices;
-  const { remoteUsers } = modules;
-  const ignoredUsers = (snapshot: Snapshot, user: UserId): ReadonlySet<string> =>
-    users.accountData.ignoredUsers(snapshot, user);
-  const isLocal = (user: string): boolean => users.accounts.isLocal(user as UserId);
+export const allRoutes = (modules: Modules): Route[] => [
+  ...serverRoutes(modules),
+  ...federationRoutes(modules),
+  ...accountRows(modules),
+  ...keyRows(modules),
+  ...userRows(modules),
+  ...roomRows(modules),
+  ...readingRoutes(modules),
+  ...discoveryRoutes(modules),
+  ...syncRoutes(modules),
+  ...administratorRoutes(modules),
+];
+
+/** What clients ask before they know anything, and what belongs to no user. */
+function serverRoutes({ config, users, media, db, rooms, appservices }: Modules): Route[] {
   return [
     ...versionRoutes(),
     ...wellKnownRoutes({ config }),
     ...authMetadataRoutes(),
-    ...federationRoutes(modules),
     ...capabilityRoutes({ defaultRoomVersion: config.rooms.defaultVersion, sendsMail: users.validations.isPossible }),
+    ...appserviceRoutes({ db, rooms, appservices }),
+    ...mediaRoutes({ media }),
+  ];
+}
+
+/** Accounts, sessions and devices. */
+function accountRows({ config, db, limiter, serverName, users, appservices }: Modules): Route[] {
+  const { registry: services } = appservices;
+  return [
     ...registerRoutes({ db, serverName, services, ...users }),
     ...sessionRoutes({ db, limiter, serverName, services, ...users }),
     ...accountRoutes({ db, ...users }),
@@ -106,65 +107,58 @@ export function allRoutes(modules: Modules): Route[] {
     ...emailTokenRoutes({ db, limiter, registrationMode: config.registration.mode, ...users }),
     ...ssoRoutes({ db, createsAccounts: config.cas.createAccounts, ...users }),
     ...deviceRoutes({ db, ...users }),
+  ];
+}
+
+/** Keys of end-to-end encryption, and messages from device to device. */
+function keyRows({ db, rooms, users, remoteUsers, sender }: Modules): Route[] {
+  return [
     ...keyRoutes({ db, remoteKeys: remoteUsers.keys, ...users }),
     ...keysChangesRoutes({ db, rooms, ...users }),
     ...keyBackupRoutes({ db, ...users }),
     ...dehydratedRoutes({ db, ...users }),
-    ...toDeviceRoutes({ db, sender: modules.sender, ...users }),
+    ...toDeviceRoutes({ db, sender, ...users }),
+  ];
+}
+
+/** What users keep here and show to others. */
+function userRows({ db, rooms, push, users, remoteUsers, appservices: { queries }, clock }: Modules): Route[] {
+  return [
     ...accountDataRoutes({ db, push, ...users }),
     ...profileRoutes({ db, queries, remoteProfiles: remoteUsers.profiles, ...users }),
     ...filterRoutes({ db, ...users }),
     ...presenceRoutes({ db, rooms, ...users }),
     ...typingRoutes({ db, rooms, ...users }),
     ...receiptRoutes({ db, rooms, ...users }),
+    ...pushRuleRoutes({ db, push }),
+    ...pusherRoutes({ db, push, clock }),
+  ];
+}
+
+/** What users do in rooms, and the state that they find there. */
+function roomRows(modules: Modules): Route[] {
+  const { db, rooms, remote, memberships, perform, users, clock, serverName } = modules;
+  const { queries } = modules.appservices;
+  const ignoredUsers = (snapshot: Snapshot, user: UserId): ReadonlySet<string> =>
+    users.accountData.ignoredUsers(snapshot, user);
+  const isLocal = (user: string): boolean => users.accounts.isLocal(user as UserId);
+  return [
     ...roomCreateRoutes({ db, rooms, perform, memberships, queries, ...users }),
     ...roomUpgradeRoutes({ db, rooms, perform }),
     ...roomSendRoutes({ db, rooms, perform, memberships, queries }),
-    ...roomStateRoutes({ db, rooms, clock, ignoredUsers, isLocal, partial: modules.remote.partial }),
-    ...readingRoutes(modules),
+    ...roomStateRoutes({ db, rooms, clock, ignoredUsers, isLocal, partial: remote.partial }),
     ...membershipRoutes({ db, rooms, perform, memberships, queries, ...users }),
     ...directoryAliasRoutes({ db, rooms, perform, remote, serverName, queries }),
-    ...discoveryRoutes(modules),
-    ...appserviceRoutes({ db, rooms, appservices }),
-    ...mediaRoutes({ media }),
-    ...pushRuleRoutes({ db, push }),
-    ...pusherRoutes({ db, push, clock }),
-    ...syncRoutes({ db, sync }),
-    ...administratorRoutes(modules),
   ];
 }
 
 /** What operators do. */
 function administratorRoutes(modules: Modules): Route[] {
-  const {
-    config,
-    db,
-    bus,
-    rooms,
-    perform,
-    users,
-    media,
-    serverName,
-    clock,
-    log,
-    notices,
-    push,
-    adminTasks: tasks,
-  } = modules;
+  const { config, db, bus, rooms, perform, users, media, serverName, clock, log, notices, push } = modules;
   const { sharedSecret } = config.registration;
+  const { adminTasks: tasks } = modules;
   return adminRoutes({
-    sharedSecret,
-    db,
-    bus,
-    rooms,
-    perform,
-    media,
-    serverName,
-    clock,
-    log,
-    tasks,
-    notices,
-    push,
+    ...{ sharedSecret, db, bus, rooms, perform, media, serverName, clock, log, tasks, notices, push },
     ...users,
   });
 }
