@@ -10,7 +10,8 @@
 import { type Consumer, verifyConsumer, type VerifyConsumerOptions } from './bus/index.ts';
 import { repairMediaUsage, verifyMedia } from './mediaapi/index.ts';
 import type { ServerName } from './matrix/ids.ts';
-import { databaseFiles, type Modules } from './modules.ts';
+import type { Modules } from './modules.ts';
+import { databaseFiles } from './modules/ground.ts';
 import { openRoomReader, repairRoomserver, type RoomReader, verifyRoomserver } from './roomserver/index.ts';
 import { openReadOnly } from './storage/index.ts';
 import { repairThreadEvents, searchConsumer, verifyThreadEvents } from './syncapi/index.ts';

@@ -4,7 +4,7 @@ import { existsSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { databaseFiles } from '../../src/modules.ts';
+import { databaseFiles } from '../../src/modules/ground.ts';
 import { openDatabase, sql } from '../../src/storage/index.ts';
 import { type Client, registerAccount } from '../support/client.ts';
 import {

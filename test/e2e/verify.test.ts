@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { databaseFiles } from '../../src/modules.ts';
+import { databaseFiles } from '../../src/modules/ground.ts';
 import { openDatabase, sql } from '../../src/storage/index.ts';
 import { registerAccount } from '../support/client.ts';
 import { neurite, startServerProcess, temporaryFolder } from '../support/server-process.ts';
