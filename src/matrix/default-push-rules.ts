@@ -1,6 +1,7 @@
 /**
  * The rules that every user has (C-S API v1.19 §Predefined Rules), and how they stand together with the user's own:
- * below them within each kind, save for `.m.rule.master`, which stands above everything.
+ * below them within each kind, save for `.m.rule.master`, which stands above everything. The rules that look for mentions
+ * in a message's text are those of v1.16, which v1.17 removed.
  */
 import type { JsonValue } from './json.ts';
 import type { PushRule, RuleKind, Ruleset } from './push-rules.ts';
@@ -20,7 +21,33 @@ const rule = (id: string, conditions: JsonValue[], actions: JsonValue[], enabled
 
 const master = rule('.m.rule.master', [], [], false);
 
-const override = (userId: string): PushRule[] => [
+/** What a server chooses about the predefined rules. */
+export interface DefaultRuleChoice {
+  /** Whether there are the rules that take a name in the text of a message without `m.mentions` for a mention. */
+  readonly textMentions: boolean;
+}
+
+const displayNameInText = rule(
+  '.m.rule.contains_display_name',
+  [{ kind: 'contains_display_name' }],
+  ['notify', sound('default'), highlight],
+);
+
+const roomInText = rule(
+  '.m.rule.roomnotif',
+  [matches('content.body', '@room'), { kind: 'sender_notification_permission', key: 'room' }],
+  ['notify', highlight],
+);
+
+const userNameInText = (localpart: string): PushRule => ({
+  rule_id: '.m.rule.contains_user_name',
+  default: true,
+  enabled: true,
+  pattern: localpart,
+  actions: ['notify', sound('default'), highlight],
+});
+
+const override = (userId: string, { textMentions }: DefaultRuleChoice): PushRule[] => [
   rule('.m.rule.suppress_notices', [matches('content.msgtype', 'm.notice')], []),
   rule(
     '.m.rule.invite_for_me',
@@ -33,6 +60,7 @@ const override = (userId: string): PushRule[] => [
     [{ kind: 'event_property_contains', key: 'content.m\\.mentions.user_ids', value: userId }],
     ['notify', sound('default'), highlight],
   ),
+  ...(textMentions ? [displayNameInText] : []),
   rule(
     '.m.rule.is_room_mention',
     [
@@ -41,6 +69,7 @@ const override = (userId: string): PushRule[] => [
     ],
     ['notify', highlight],
   ),
+  ...(textMentions ? [roomInText] : []),
   rule('.m.rule.tombstone', [matches('type', 'm.room.tombstone'), matches('state_key', '')], ['notify', highlight]),
   rule('.m.rule.reaction', [matches('type', 'm.reaction')], []),
   rule('.m.rule.room.server_acl', [matches('type', 'm.room.server_acl'), matches('state_key', '')], []),
@@ -50,6 +79,12 @@ const override = (userId: string): PushRule[] => [
     [],
   ),
 ];
+
+/** For a user whose name is known: an empty one would be in every text. */
+const content = (userId: string, { textMentions }: DefaultRuleChoice): PushRule[] => {
+  const localpart = userId.slice(1, userId.indexOf(':'));
+  return textMentions && localpart !== '' ? [userNameInText(localpart)] : [];
+};
 
 const underride: readonly PushRule[] = [
   rule('.m.rule.call', [matches('type', 'm.call.invite')], ['notify', sound('ring')]),
@@ -74,7 +109,7 @@ export interface UserRules {
 }
 
 /** The user's whole ruleset as `GET /pushrules/global/` shows it and `compileRuleset` takes it. */
-export const fullRuleset = (userId: string, { own, changed }: UserRules): Ruleset => {
+export const fullRuleset = (userId: string, { own, changed }: UserRules, choice: DefaultRuleChoice): Ruleset => {
   const predefined = (rules: readonly PushRule[]): PushRule[] =>
     rules.map((defaultRule) => {
       const change = changed.get(defaultRule.rule_id);
@@ -85,8 +120,8 @@ export const fullRuleset = (userId: string, { own, changed }: UserRules): Rulese
       };
     });
   return {
-    override: [...predefined([master]), ...(own.override ?? []), ...predefined(override(userId))],
-    content: own.content ?? [],
+    override: [...predefined([master]), ...(own.override ?? []), ...predefined(override(userId, choice))],
+    content: [...(own.content ?? []), ...predefined(content(userId, choice))],
     room: own.room ?? [],
     sender: own.sender ?? [],
     underride: [...(own.underride ?? []), ...predefined(underride)],
@@ -94,4 +129,5 @@ export const fullRuleset = (userId: string, { own, changed }: UserRules): Rulese
 };
 
 /** The ruleset of a user who has changed nothing. */
-export const defaultRuleset = (userId: string): Ruleset => fullRuleset(userId, { own: {}, changed: new Map() });
+export const defaultRuleset = (userId: string, choice: DefaultRuleChoice): Ruleset =>
+  fullRuleset(userId, { own: {}, changed: new Map() }, choice);

@@ -154,7 +154,17 @@ const compileCondition = (condition: JsonValue): Condition => {
   }
 };
 
+/** C-S API v1.16 §Predefined Rules: each "should only be enabled if the event does not have an `m.mentions` property". */
+const textMentionRules = new Set(['.m.rule.contains_display_name', '.m.rule.roomnotif', '.m.rule.contains_user_name']);
+
+const hasNoMentions: Condition = ({ event }) => valueAt(event, ['content', 'm.mentions']) === undefined;
+
 const compileConditions = (kind: RuleKind, rule: PushRule): readonly Condition[] => {
+  const conditions = kindConditions(kind, rule);
+  return rule.default && textMentionRules.has(rule.rule_id) ? [hasNoMentions, ...conditions] : conditions;
+};
+
+const kindConditions = (kind: RuleKind, rule: PushRule): readonly Condition[] => {
   switch (kind) {
     case 'override':
     case 'underride':

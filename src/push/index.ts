@@ -67,7 +67,7 @@ export interface PushUsers {
 export function createPush(parts: PushParts): Push {
   const { db, bus, rooms, clock, config, users } = parts;
   const { markers, emailsOf, isLocal } = users;
-  const rules = db.read((snapshot) => new PushRules(bus, snapshot));
+  const rules = db.read((snapshot) => new PushRules(bus, { textMentions: config.textMentions }, snapshot));
   const ignoring = db.read((snapshot) => new Ignoring(users.ignoreLists, snapshot));
   const queue = db.read((snapshot) => new PushQueue(clock, config.mail.interval, snapshot));
   const counts = new UnreadCounts(rooms, markers);

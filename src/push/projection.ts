@@ -2,7 +2,8 @@
  * Decides, in the transaction of each live event, who is notified of it (INVARIANTS 7: facts, written once). Users with
  * the predefined rules share one evaluation, except those whom the event names; only users with rules of their own, and
  * those named, are evaluated singly. So an ordinary message costs the same in a room of two and of two thousand. Who has
- * pushers gets a row in their queues besides, with the tweaks of his own or of the shared verdict.
+ * pushers gets a row in their queues besides, with the tweaks of his own or of the shared verdict. (Where names in the
+ * text count as mentions, all local members are looked through for each message without `m.mentions`.)
  */
 import type {
   Bus,
@@ -20,7 +21,13 @@ import { defaultRuleset } from '../matrix/default-push-rules.ts';
 import type { UserId } from '../matrix/ids.ts';
 import { asObject, asString, memberOf, type JsonObject } from '../matrix/json.ts';
 import type { RoomEvent } from '../matrix/pdu.ts';
-import { compileRuleset, evaluatePushRules, type PushedEvent, type PushVerdict } from '../matrix/push-rules.ts';
+import {
+  compileRuleset,
+  evaluatePushRules,
+  type CompiledRuleset,
+  type PushedEvent,
+  type PushVerdict,
+} from '../matrix/push-rules.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Position, Tx } from '../storage/index.ts';
 import type { Badges } from './badges.ts';
@@ -41,7 +48,6 @@ import {
 
 /** Stands for any user without rules of his own: no event can name it. */
 const anyone = '@:' as UserId;
-const predefined = compileRuleset(defaultRuleset(anyone));
 /** How many relations are followed to find an event's thread (C-S API §Threading: at least 3). */
 const maxHops = 3;
 /** Up to this many users are looked up one by one. */
@@ -64,9 +70,12 @@ export interface PushProjectionParts {
 export class PushProjection implements Projection {
   readonly name = 'push';
   readonly #parts: PushProjectionParts;
+  /** The rules of whoever has changed none. */
+  readonly #predefined: CompiledRuleset;
 
   constructor(parts: PushProjectionParts) {
     this.#parts = parts;
+    this.#predefined = compileRuleset(defaultRuleset(anyone, parts.rules.choice));
   }
 
   apply(tx: Tx, entry: StoredEntry, position: Position): void {
@@ -112,9 +121,9 @@ export class PushProjection implements Projection {
     }
     const pushed = this.#pushed(tx, entry.room, event);
     const audience = new Audience(tx, rooms, entry.room);
-    const everyone = evaluatePushRules(predefined, pushed, { userId: anyone, displayName: undefined });
+    const everyone = evaluatePushRules(this.#predefined, pushed, { userId: anyone, displayName: undefined });
     const own = new Map<UserId, PushVerdict>();
-    for (const user of this.#singled(audience, event)) {
+    for (const user of this.#singled(tx, entry.room, audience, event)) {
       const displayName = this.#parts.displayName(tx, entry.room, user);
       own.set(user, evaluatePushRules(rules.compiled(tx, user), pushed, { userId: user, displayName }));
     }
@@ -149,7 +158,7 @@ export class PushProjection implements Projection {
   }
 
   /** Local users whose outcome may differ from everyone's: joined, or invited by this event. */
-  #singled(audience: Audience, event: RoomEvent): Set<UserId> {
+  #singled(tx: Tx, room: RoomNid, audience: Audience, event: RoomEvent): Set<UserId> {
     const named = new Set<string>();
     const mentions = memberOf(event.content['m.mentions'], 'user_ids');
     if (Array.isArray(mentions)) for (const user of mentions) if (typeof user === 'string') named.add(user);
@@ -158,10 +167,24 @@ export class PushProjection implements Projection {
     const singled = new Set([
       ...audience.joinedAmong(this.#parts.rules.usersWithRules),
       ...audience.joinedAmong(named),
+      ...this.#namedInText(tx, room, audience, event),
     ]);
     if (isInvite(event) && this.#parts.isLocal(event.stateKey)) singled.add(event.stateKey as UserId);
     singled.delete(event.sender);
     return singled;
+  }
+
+  /** Members whose name or display name is in the text, perhaps as a part of a word, where that may be a mention. */
+  #namedInText(tx: Tx, room: RoomNid, audience: Audience, { content }: RoomEvent): UserId[] {
+    const text = asString(content['body'])?.toLowerCase();
+    if (text === undefined || content['m.mentions'] !== undefined) return [];
+    if (!this.#parts.rules.choice.textMentions) return [];
+    const contains = (name: string): boolean => name !== '' && text.includes(name.toLowerCase());
+    return audience
+      .joined()
+      .filter(
+        (user) => contains(user.slice(1, user.indexOf(':'))) || contains(this.#parts.displayName(tx, room, user) ?? ''),
+      );
   }
 
   /** An invite into a room that we are not in notifies by itself: it is in no timeline. */
@@ -259,14 +282,17 @@ class Audience {
     this.#room = room;
   }
 
+  joined(): readonly UserId[] {
+    return (this.#joined ??= this.#rooms.joinedLocalUsers(this.#tx, this.#room));
+  }
+
   joinedAmong(users: ReadonlySet<string>): UserId[] {
     if (users.size <= fewUsers) {
       const isJoined = (user: string): user is UserId =>
         this.#rooms.membership(this.#tx, this.#room, user as UserId)?.membership === 'join';
       return [...users].filter(isJoined);
     }
-    this.#joined ??= this.#rooms.joinedLocalUsers(this.#tx, this.#room);
-    return this.#joined.filter((user) => users.has(user));
+    return this.joined().filter((user) => users.has(user));
   }
 }
 

@@ -3,7 +3,7 @@
  * is only the difference from the predefined ruleset, so that new predefined rules reach everyone.
  */
 import type { Bus } from '../bus/index.ts';
-import { fullRuleset } from '../matrix/default-push-rules.ts';
+import { fullRuleset, type DefaultRuleChoice } from '../matrix/default-push-rules.ts';
 import { matrixError } from '../matrix/errors.ts';
 import type { RoomId, UserId } from '../matrix/ids.ts';
 import type { JsonValue } from '../matrix/json.ts';
@@ -43,9 +43,12 @@ export class PushRules {
   readonly #cache = new LruCache<string, Effective>({ max: 1000 });
   /** Users whose ruleset is not just the predefined one. */
   readonly #users: Set<string>;
+  /** Which rules everyone has. */
+  readonly choice: DefaultRuleChoice;
 
-  constructor(bus: Bus, snapshot: Snapshot) {
+  constructor(bus: Bus, choice: DefaultRuleChoice, snapshot: Snapshot) {
     this.#bus = bus;
+    this.choice = choice;
     this.#users = new Set(snapshot.all(selectUsersWithRules).map((row) => row.user_id));
   }
 
@@ -131,7 +134,7 @@ export class PushRules {
     let effective = this.#cache.get(key);
     if (effective === undefined) {
       const { own, changed } = row === undefined ? noRules : (JSON.parse(row.rules) as StoredRules);
-      effective = { ruleset: fullRuleset(user, { own, changed: new Map(Object.entries(changed)) }) };
+      effective = { ruleset: fullRuleset(user, { own, changed: new Map(Object.entries(changed)) }, this.choice) };
       this.#cache.set(key, effective);
     }
     return effective;

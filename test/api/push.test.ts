@@ -186,6 +186,25 @@ describe('a notification', () => {
     expect(toCarol[2]).toMatchObject({ event_id: last, counts: { unread: 3 } });
   });
 
+  test('reaches muted users whose name is in the text, where the server takes that for a mention', async () => {
+    await using server = await startPushServer({ push: { ...loopback, textMentions: true } });
+    const { client, gateway, alice, bob, roomId } = server;
+    await setPusher(server, alice);
+    const member = `${v3}/rooms/${enc(roomId)}/state/m.room.member/${enc(alice.userId)}`;
+    await client.put(member, { membership: 'join', displayname: 'Tea Lady' }, alice.token);
+    await client.put(`${v3}/pushrules/global/room/${enc(roomId)}`, { actions: [] }, alice.token);
+    await say(client, roomId, bob, { body: 'alicent' });
+    await say(client, roomId, bob, { body: 'alice', 'm.mentions': {} });
+    const loud = [
+      await say(client, roomId, bob, { body: `Hi ${alice.userId}` }),
+      await say(client, roomId, bob, { body: 'the tea lady!' }),
+    ];
+    await gateway.attempted(2);
+    await server.modules.push.delivery.settled();
+    expect(gateway.attempts.map(({ event_id: id }) => id)).toEqual(loud);
+    expect(gateway.attempts[0]?.devices[0]?.tweaks).toMatchObject({ highlight: true });
+  });
+
   test('counts missed calls', async () => {
     await using server = await startPushServer();
     const { client, gateway, alice, bob, roomId } = server;

@@ -1,5 +1,5 @@
 /** Push notifications and mail. */
-import { choice, duration, integer, list, optional, section, text } from '../field.ts';
+import { choice, duration, flag, integer, list, optional, section, text } from '../field.ts';
 import { isAddressRange } from './checks.ts';
 
 export const push = section(
@@ -12,6 +12,13 @@ export const push = section(
         default: [],
       },
     ),
+    text_mentions: flag({
+      doc:
+        'Whether a name or @room in the text of a message is a mention, as it was before version 1.17 of the ' +
+        'specification, unless the message says itself whom it mentions. For users with old clients and bots; costs a ' +
+        'look at every local member of a room for each such message.',
+      default: false,
+    }),
     timeout: duration({ doc: 'How long a gateway may take to answer one notification.', default: '15s' }),
     retry: section('Notifications that a gateway did not take are tried again after a growing pause.', {
       first: duration({ doc: 'The first pause; each further one is twice as long.', default: '1s' }),

@@ -26,11 +26,16 @@ interface Situation {
   memberCount?: number;
   senderPowerLevel?: number;
   displayName?: string;
+  textMentions?: boolean;
 }
 const evaluate = (pushed: JsonObject, situation: Situation = {}): PushVerdict =>
   evaluatePushRules(
     compileRuleset(
-      fullRuleset(me, { own: situation.rules ?? {}, changed: new Map(Object.entries(situation.changed ?? {})) }),
+      fullRuleset(
+        me,
+        { own: situation.rules ?? {}, changed: new Map(Object.entries(situation.changed ?? {})) },
+        { textMentions: situation.textMentions ?? false },
+      ),
     ),
     {
       event: pushed,
@@ -51,7 +56,9 @@ const holds = (condition: JsonValue, pushed: JsonObject, situation: Situation = 
 
 describe('the predefined rules', () => {
   test('are those of the specification in its order', () => {
-    const ids = ruleKinds.map((kind) => defaultRuleset(me)[kind].map(({ rule_id: id }) => id.replace('.m.rule.', '')));
+    const ids = ruleKinds.map((kind) =>
+      defaultRuleset(me, { textMentions: false })[kind].map(({ rule_id: id }) => id.replace('.m.rule.', '')),
+    );
     expect(ids).toEqual([
       [
         'master',
@@ -125,6 +132,29 @@ describe('the predefined rules', () => {
     ],
   ])('%s', (_, pushed, situation, expected) => {
     expect(evaluate(pushed, situation)).toMatchObject(expected);
+  });
+
+  const called = { displayName: 'Ann * Lee', textMentions: true };
+  const highlighted = { ...loud, highlight: true };
+  test.each<[string, JsonObject, Situation, object]>([
+    ['the user name in a text', event({ body: 'Look, Me: tea' }), called, highlighted],
+    ['the user id in a text', event({ body: 'Look, @me:x' }), called, highlighted],
+    ['the display name in a text', event({ body: 'ann * lee?' }), called, highlighted],
+    [
+      '@room from who may',
+      event({ body: 'hi @room' }),
+      { ...called, senderPowerLevel: 50 },
+      { ...highlighted, sound: undefined },
+    ],
+  ])('%s highlights if the server takes it for a mention', (_, pushed, situation, expected) => {
+    expect(evaluate(pushed, situation)).toMatchObject(expected);
+    expect(evaluate(pushed, { ...situation, textMentions: false })).toMatchObject(quiet);
+    const declared = { ...pushed, content: { ...(pushed['content'] as JsonObject), 'm.mentions': {} } };
+    expect(evaluate(declared, situation)).toMatchObject(quiet);
+  });
+
+  test.each([['home'], ['anne * lee'], ['ann and lee'], ['@room']])('%s is no mention', (body) => {
+    expect(evaluate(event({ body }), called)).toMatchObject(quiet);
   });
 
   test('their actions and switches can be changed', () => {

@@ -91,7 +91,7 @@ sub _config
       passwords => { memory => '64 KiB', passes => 1 },
       # The suite's own web server and push gateway are on this machine, and its tests of media come without a token.
       previews => { enabled => JSON::true, allow_networks => [ '127.0.0.0/8', '::1' ] },
-      push => { allow_networks => [ '127.0.0.0/8', '::1' ] },
+      push => { allow_networks => [ '127.0.0.0/8', '::1' ], text_mentions => JSON::true },
       appservices => $self->{app_service_config_files} // [],
       media => { freeze_unauthenticated => JSON::false },
       federation => { allow_networks => [ '127.0.0.0/8', '::1' ], ca_file => Cwd::getcwd . '/keys/ca.crt' },
