@@ -108,14 +108,30 @@ export const threadRootOf = (
   content: JsonObject,
   contentOf: (eventId: EventId) => JsonObject | undefined,
 ): EventId | undefined => {
+  for (const { eventId, relType } of relationsUpwards(content, contentOf)) if (relType === 'm.thread') return eventId;
+  return undefined;
+};
+
+/** Whether an event relates to another one, if through others, in at most 3 hops. */
+export const isRelatedTo = (
+  content: JsonObject,
+  target: string,
+  contentOf: (eventId: EventId) => JsonObject | undefined,
+): boolean => [...relationsUpwards(content, contentOf)].some(({ eventId }) => eventId === target);
+
+/** "Implementations should not recurse infinitely, though: a maximum of 3 hops is recommended". */
+function* relationsUpwards(
+  content: JsonObject,
+  contentOf: (eventId: EventId) => JsonObject | undefined,
+): Iterable<Relation> {
   let current: JsonObject | undefined = content;
   for (let hop = 0; hop < 3 && current !== undefined; hop++) {
     const relation = relationOf(current);
-    if (relation === undefined || relation.relType === 'm.thread') return relation?.eventId;
+    if (relation === undefined) return;
+    yield relation;
     current = contentOf(relation.eventId);
   }
-  return undefined;
-};
+}
 
 /** The annotation that an event makes; a second one equal in all three by the same sender is a duplicate. */
 export interface Annotation {

@@ -188,6 +188,11 @@ describe('receipts', () => {
       Object.values(content).map((types) => Object.values(types['m.read'] ?? {})),
     );
     expect(threads.flat().map(({ thread_id: id }: { thread_id?: string }) => id)).toEqual([root, 'main', undefined]);
+    const reference = await say(client, roomId, alice, { 'm.relates_to': { rel_type: 'm.reference', event_id: root } });
+    const reaction = { 'm.relates_to': { rel_type: 'm.annotation', event_id: reference, key: 'x' } };
+    const mark = await say(client, roomId, alice, reaction);
+    for (const thread of [root, 'main']) expect(await post(mark, { thread_id: thread })).toBe(200);
+    for (const thread of [mark, reply]) expect(await post(reference, { thread_id: thread })).toBe('M_INVALID_PARAM');
   });
 
   test('the fully-read marker is room account data that only goes forward', async () => {

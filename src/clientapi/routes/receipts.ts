@@ -3,7 +3,7 @@ import * as v from 'valibot';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseEventId, type EventId } from '../../matrix/ids.ts';
-import { threadRootOf } from '../../matrix/relations.ts';
+import { isRelatedTo, threadRootOf } from '../../matrix/relations.ts';
 import type { RoomReader } from '../../roomserver/index.ts';
 import type { Database, Snapshot } from '../../storage/index.ts';
 import type { Presence, Receipts } from '../../userapi/index.ts';
@@ -87,7 +87,10 @@ function readThreadId(value: unknown): string | null {
   return value;
 }
 
-/** A threaded receipt names an event of that thread; the root itself goes with both. @throws M_INVALID_PARAM */
+/**
+ * A threaded receipt names an event of that thread, or one that relates to its root in other ways: it is shown below the
+ * thread, though it counts for the main timeline. The root itself goes with both. @throws M_INVALID_PARAM
+ */
 function checkThread(snapshot: Snapshot, rooms: RoomReader, upTo: EventId, threadId: string): void {
   const contentOf = (id: EventId) => {
     const stored = rooms.eventById(snapshot, id);
@@ -95,7 +98,9 @@ function checkThread(snapshot: Snapshot, rooms: RoomReader, upTo: EventId, threa
   };
   const content = contentOf(upTo);
   if (content === undefined || upTo === threadId) return;
-  if ((threadRootOf(content, contentOf) ?? 'main') !== threadId) {
+  const root = threadRootOf(content, contentOf);
+  const isRelated = threadId === (root ?? 'main') || (root === undefined && isRelatedTo(content, threadId, contentOf));
+  if (!isRelated) {
     throw matrixError.invalidParam(`The event is not related to the thread_id`);
   }
 }
