@@ -17,6 +17,9 @@ export function composeCounts(pass: Pass, view: RoomView): string {
     }
     return `"unread_notifications":${countText({ notifications, highlights })}`;
   }
+  const text = `"unread_notifications":${countText(main)}`;
+  // "If no threads have notification counts, this whole object can be omitted."
+  if (threads.size === 0) return text;
   const byThread = [...threads].map(([root, count]) => `${JSON.stringify(root)}:${countText(count)}`);
-  return `"unread_notifications":${countText(main)},"unread_thread_notifications":{${byThread.join(',')}}`;
+  return `${text},"unread_thread_notifications":{${byThread.join(',')}}`;
 }
