@@ -8,25 +8,16 @@ import type { UserId } from '../matrix/ids.ts';
 import { sql, type Database, type Position, type Tx } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import { Deferred } from './deferred.ts';
-
-export type PresenceState = 'online' | 'unavailable' | 'offline';
-
-/** Content of an `m.presence` event. */
-export interface PresenceContent {
-  readonly presence: PresenceState;
-  /** ms */
-  readonly last_active_ago?: number;
-  readonly currently_active?: boolean;
-  readonly status_msg?: string;
-}
-
-interface Device {
-  state: PresenceState;
-  /** ms; when it was last heard of. */
-  heardAt: number;
-  /** Requests that it waits for: it is there as long as one is open. */
-  polls: number;
-}
+import {
+  contentOf,
+  deviceOf,
+  latestDevice,
+  seenOf,
+  unknownUser,
+  type PresenceContent,
+  type PresenceState,
+  type UserPresence,
+} from './presence-state.ts';
 
 /** What another server says of its user. */
 export interface RemotePresence {
@@ -35,25 +26,6 @@ export interface RemotePresence {
   /** ms; undefined: not told. */
   readonly lastActiveAgo: number | undefined;
   readonly currentlyActive: boolean;
-}
-
-interface Told {
-  readonly state: PresenceState;
-  readonly currentlyActive: boolean;
-  /** ms */
-  readonly heardAt: number;
-}
-
-interface UserPresence {
-  /** Of a user of another server: its last word. He has no devices here. */
-  told: Told | undefined;
-  readonly devices: Map<string, Device>;
-  state: PresenceState;
-  statusMsg: string | undefined;
-  /** ms; 0: never. */
-  lastActiveAt: number;
-  currentlyActive: boolean;
-  position: Position;
 }
 
 const selectAll = sql<
@@ -68,18 +40,9 @@ const upsertPresence = sql<
      last_active_at = excluded.last_active_at, position = excluded.position`,
 );
 
-/** ms without activity after which a user is idle (§Idle timeout), and no longer currently active. */
-const idleAfter = 300_000;
-const activeFor = 60_000;
-/** ms after its last request until a device counts as gone. */
-const goneAfter = 30_000;
-/** ms without a word of his server after which a remote user counts as gone. */
-const remoteGoneAfter = 1_800_000;
 /** ms between looks at who has become idle or gone, and the longest that a row waits. */
 const lookEvery = 5000;
 const writeDelay = 1000;
-
-const rank: Readonly<Record<PresenceState, number>> = { offline: 0, unavailable: 1, online: 2 };
 
 export class Presence {
   readonly #bus: Bus;
@@ -110,14 +73,7 @@ export class Presence {
   /** The user as others see him now; undefined: never heard of. */
   get(userId: UserId): PresenceContent | undefined {
     const user = this.#users.get(userId);
-    if (user === undefined) return undefined;
-    const { state, statusMsg, lastActiveAt, currentlyActive } = user;
-    return {
-      presence: state,
-      ...(lastActiveAt > 0 ? { last_active_ago: Math.max(0, this.#clock.now() - lastActiveAt) } : {}),
-      ...(state === 'online' ? { currently_active: currentlyActive } : {}),
-      ...(statusMsg === undefined ? {} : { status_msg: statusMsg }),
-    };
+    return user === undefined ? undefined : contentOf(user, this.#clock.now());
   }
 
   /** Position of the user's last change; 0: none. */
@@ -174,11 +130,7 @@ export class Presence {
     const user = this.#users.get(userId);
     if (!this.#enabled || user === undefined || user.state === 'offline') return;
     // Of an activity without a device it is taken that the one heard of last was at work.
-    const latest = [...user.devices.values()].reduce<Device | undefined>(
-      (best, device) => (best === undefined || device.heardAt > best.heardAt ? device : best),
-      undefined,
-    );
-    const device = deviceId === undefined ? latest : deviceOf(user, deviceId);
+    const device = deviceId === undefined ? latestDevice(user) : deviceOf(user, deviceId);
     if (device === undefined) return;
     device.heardAt = this.#clock.now();
     device.state = 'online';
@@ -226,14 +178,7 @@ export class Presence {
   #user(userId: UserId): UserPresence {
     let user = this.#users.get(userId);
     if (user === undefined) {
-      const nothing = {
-        told: undefined,
-        statusMsg: undefined,
-        lastActiveAt: 0,
-        currentlyActive: false,
-        position: 0 as Position,
-      };
-      user = { devices: new Map(), state: 'offline', ...nothing };
+      user = unknownUser();
       this.#users.set(userId, user);
     }
     return user;
@@ -261,7 +206,7 @@ export class Presence {
 
   /** Works out what others see and tells them if it changed. */
   #update(userId: UserId, user: UserPresence, ...status: [statusMsg?: string | undefined]): void {
-    const { state, currentlyActive } = user.told === undefined ? this.#fromDevices(user) : this.#fromTold(user.told);
+    const { state, currentlyActive } = seenOf(user, this.#clock.now());
     const statusMsg = status.length > 0 ? status[0] : user.statusMsg;
     const same = state === user.state && currentlyActive === user.currentlyActive && statusMsg === user.statusMsg;
     user.state = state;
@@ -271,22 +216,6 @@ export class Presence {
     else this.#present.add(userId);
     if (!same) this.#publish(userId, user);
     if (this.#present.size > 0 && !this.#looking) void this.#look();
-  }
-
-  #fromDevices(user: UserPresence): Pick<UserPresence, 'state' | 'currentlyActive'> {
-    const now = this.#clock.now();
-    let state: PresenceState = 'offline';
-    for (const [id, device] of user.devices) {
-      if (device.polls === 0 && device.heardAt + goneAfter <= now) user.devices.delete(id);
-      else if (rank[device.state] > rank[state]) state = device.state;
-    }
-    if (state === 'online' && user.lastActiveAt + idleAfter <= now) state = 'unavailable';
-    return { state, currentlyActive: state === 'online' && user.lastActiveAt + activeFor > now };
-  }
-
-  #fromTold({ state, currentlyActive, heardAt }: Told): Pick<UserPresence, 'state' | 'currentlyActive'> {
-    if (heardAt + remoteGoneAfter <= this.#clock.now()) return { state: 'offline', currentlyActive: false };
-    return { state, currentlyActive };
   }
 
   #publish(userId: UserId, user: UserPresence): void {
@@ -318,14 +247,4 @@ export class Presence {
       for (const [userId, position] of written) if (this.positionOf(userId) === position) this.#dirty.delete(userId);
     });
   }
-}
-
-function deviceOf(user: UserPresence, deviceId: string | undefined): Device {
-  const id = deviceId ?? '';
-  let device = user.devices.get(id);
-  if (device === undefined) {
-    device = { state: 'offline', heardAt: 0, polls: 0 };
-    user.devices.set(id, device);
-  }
-  return device;
 }
