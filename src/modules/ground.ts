@@ -64,7 +64,7 @@ export const databaseFiles = (folder: string): { readonly path: string; readonly
 function openDb(folder: string, config: Config, log: Logger): Database {
   return openDatabase({
     ...databaseFiles(folder),
-    cacheKib: Math.round(config.storage.cacheSize / 2048),
+    cacheKib: Math.round(config.storage.cacheSize / 1024),
     log: log.child({ module: 'storage' }),
     onFatal: (error) => {
       log.fatal({ err: error }, 'the disk refused what was written: the server ends so that nothing is lost');

@@ -9,11 +9,12 @@
 import type { Logger } from '../util/log.ts';
 import type { Measure } from '../util/metrics.ts';
 import { Checkpointer } from './checkpoint.ts';
-import { Connection, type Snapshot } from './connection.ts';
+import type { Connection, Snapshot } from './connection.ts';
 import { Durability, Shown } from './durability.ts';
 import { CommitError, NotReady } from './errors.ts';
 import { databaseMeasures, type Counters } from './measures.ts';
 import type { Reader } from './read-only.ts';
+import { Readers } from './readers.ts';
 import { Sequence, type Position } from './sequence.ts';
 import { sql } from './statement.ts';
 import { GroupTx, updateReservation, type Tx } from './transaction.ts';
@@ -36,7 +37,7 @@ interface Finished {
 
 export interface DatabaseOptions {
   readonly path: string;
-  /** Page cache of the writer and of the shared reader, in KiB each. */
+  /** Page cache of the connection that writes, and reads between writes, in KiB. */
   readonly cacheKib?: number;
   /** Called when the disk can no longer be trusted (a failed fsync): the process must end. */
   readonly onFatal: (error: Error) => void;
@@ -48,7 +49,6 @@ const groupBudgetMs = 12;
 /** Times that a unit may be thrown back. */
 const mostThrowbacks = 30;
 const begin = sql('BEGIN IMMEDIATE');
-const beginRead = sql('BEGIN');
 const commit = sql('COMMIT');
 const openUnit = sql('SAVEPOINT unit');
 const keepUnit = sql('RELEASE unit');
@@ -59,8 +59,7 @@ export class Database implements Reader {
   readonly path: string;
   readonly #onFatal: (error: Error) => void;
   readonly #writer: Connection;
-  readonly #reader: Connection;
-  readonly #idleReaders: Connection[] = [];
+  readonly #readers: Readers;
   readonly #sequence: Sequence;
   readonly #durability: Durability;
   readonly #checkpointer: Checkpointer;
@@ -68,7 +67,6 @@ export class Database implements Reader {
   #queue: Unit[] = [];
   #scheduled = false;
   #holds = 0;
-  #reading = false;
   #closed = false;
 
   /** Opens an existing, migrated database file (see `openDatabase`). */
@@ -78,7 +76,7 @@ export class Database implements Reader {
     this.#writer = writer;
     this.#sequence = new Sequence(writer.get(selectReservation)?.reserved ?? 0);
     this.#reserveNow();
-    this.#reader = new Connection(options.path, { readonly: true, cacheKib: options.cacheKib ?? 8192 });
+    this.#readers = new Readers(options.path, writer);
     this.#durability = new Durability(`${options.path}-wal`, this.head, options.onFatal);
     this.#checkpointer = new Checkpointer(options.path, () => this.hold(), options.log);
   }
@@ -108,33 +106,13 @@ export class Database implements Reader {
 
   /** Reads within this turn, from the last commit. The handle is not valid after the callback. */
   read<T>(work: (snapshot: Snapshot) => NotPromise<T>): T {
-    if (this.#reading) return work(this.#reader);
-    // One transaction for all statements: each of its own would take and give back the WAL's locks, which costs more
-    // than most look-ups.
-    this.#reading = true;
-    this.#reader.run(beginRead);
-    try {
-      return work(this.#reader);
-    } finally {
-      this.#reader.run(commit);
-      this.#reading = false;
-    }
+    return this.#readers.read(work);
   }
 
   /** A snapshot that stays the same across turns, for at most a few seconds: an open one keeps the WAL from shrinking. */
-  async snapshot<T>(work: (snapshot: Snapshot, head: Position) => Promise<T>): Promise<T> {
-    const connection = this.#idleReaders.pop() ?? new Connection(this.path, { readonly: true, cacheKib: 2048 });
-    connection.exec('BEGIN');
-    // The first read fixes the snapshot: it must happen in the same turn in which the head is noted.
-    connection.get(selectReservation);
-    const head = this.head;
-    try {
-      return await work(connection, head);
-    } finally {
-      connection.exec('COMMIT');
-      if (this.#closed || this.#idleReaders.length >= 3) connection.close();
-      else this.#idleReaders.push(connection);
-    }
+  snapshot<T>(work: (snapshot: Snapshot, head: Position) => Promise<T>): Promise<T> {
+    // The head is noted in the turn that fixes what is seen.
+    return this.#readers.snapshot((snapshot) => work(snapshot, this.head));
   }
 
   /**
@@ -180,8 +158,7 @@ export class Database implements Reader {
     this.#closed = true;
     await this.flushed();
     await this.#durability.close();
-    for (const connection of this.#idleReaders) connection.close();
-    this.#reader.close();
+    this.#readers.close();
     this.#writer.raw.pragma('wal_checkpoint(TRUNCATE)');
     this.#writer.close();
   }
@@ -203,6 +180,7 @@ export class Database implements Reader {
     const taken: Unit[] = [];
     const reservedBefore = this.#sequence.reservedBound;
     try {
+      this.#readers.writeBegins();
       this.#writer.run(begin);
       if (this.#sequence.low) tx.reserve();
       while (this.#queue.length > 0 && (taken.length === 0 || performance.now() - started < groupBudgetMs)) {
@@ -215,6 +193,8 @@ export class Database implements Reader {
     } catch (error) {
       this.#sequence.restore(reservedBefore);
       return this.#failGroup(taken, error);
+    } finally {
+      this.#readers.writeEnded();
     }
     this.#settleGroup(tx, finished);
   }
