@@ -3,28 +3,21 @@
  * (S-S API v1.19 §Transactions). What it has to send is on disk; in memory is who has to be sent something. A
  * destination has a row only while it lacks something; whoever has none has all up to a Position kept once for all.
  */
-import type { FedClient, FederationFault } from '../../fedclient/index.ts';
+import type { FedClient } from '../../fedclient/index.ts';
 import type { ServerName } from '../../matrix/ids.ts';
-import { asPosition, type Database, type Position, type Tx } from '../../storage/index.ts';
-import type { Presence } from '../../userapi/index.ts';
-import { nextPause, type BackoffPolicy } from '../../util/backoff.ts';
-import type { Clock } from '../../util/clock.ts';
+import { asPosition, type Position } from '../../storage/index.ts';
 import type { Logger } from '../../util/log.ts';
 import { restoreDestinations } from './boot.ts';
-import { compose, type ComposeParts } from './compose.ts';
 import { Destination } from './destination.ts';
 import type { Fleeting } from './fleeting.ts';
+import { TransactionMaker, type MakerParts } from './maker.ts';
+import { gapAfterSending, gapBefore, gapMs, pauseAfter } from './pace.ts';
 import { TurnQueue } from './queue.ts';
 import { SettledRows } from './settled.ts';
-import { updateBody, upsertDestination } from './storage.ts';
-import { keepTransaction, keptTransaction, mostEdus, outgoingOf, type Outgoing } from './transaction.ts';
+import type { Outgoing } from './transaction.ts';
 
-export interface SenderParts extends ComposeParts {
-  readonly db: Database;
+export interface SenderParts extends MakerParts {
   readonly fed: Pick<FedClient, 'api' | 'destinations' | 'permits'>;
-  readonly serverName: ServerName;
-  readonly presence: Presence;
-  readonly clock: Clock;
   readonly log: Logger;
 }
 
@@ -36,14 +29,6 @@ export interface SenderCounters {
   failures: number;
 }
 
-/** Transactions to one destination are this far apart, in ms, so that one of them takes what comes close together. */
-const gapMs = 75;
-/** So many in a row go without a gap when events wait: what happens once should be known over there at once. */
-const freeInRow = 10;
-/** ms without a transaction after which a row is over. */
-const calmMs = 1000;
-/** Pauses after answers that refuse a transaction; servers that do not answer are the business of `Destinations`. */
-const refused: BackoffPolicy = { firstMs: 1500, youngMaxMs: 30_000, youngMs: 600_000, maxMs: 3_600_000 };
 /** After a fault of our own (a full disk). */
 const faultPauseMs = 5000;
 
@@ -57,14 +42,12 @@ export class Sender {
   /** Events up to this Position were shared out among the destinations. */
   #heard = asPosition(0);
   #started = false;
-  /** Transaction ids grow with time, so that a restored database does not give out those that peers have seen. */
-  readonly #firstId: string;
-  #made = 0;
+  readonly #maker: TransactionMaker;
 
   constructor(parts: SenderParts) {
     this.#parts = parts;
     const { clock, fed, db, log } = parts;
-    this.#firstId = clock.now().toString(36);
+    this.#maker = new TransactionMaker(parts);
     this.#queue = new TurnQueue({
       clock,
       isFailing: ({ server }) => fed.destinations.failing(server) !== undefined,
@@ -189,7 +172,7 @@ export class Sender {
     const { clock, log } = this.#parts;
     let pauseMs = gapMs;
     try {
-      destination.outgoing ??= await this.#next(destination);
+      destination.outgoing ??= await this.#maker.next(destination);
       if (destination.outgoing !== undefined) pauseMs = await this.#send(destination, destination.outgoing);
     } catch (error) {
       log.error({ server: destination.server, err: error }, 'a transaction for a server was not made');
@@ -200,50 +183,6 @@ export class Sender {
     if (this.#stop.signal.aborted) return;
     if (destination.isWanted) this.#queue.at(destination, clock.now() + pauseMs);
     else this.#rows.idle();
-  }
-
-  /** The transaction to send: the one that was not taken yet, or one of what waits. */
-  async #next(destination: Destination): Promise<Outgoing | undefined> {
-    const { db, rooms, serverName, presence, clock } = this.#parts;
-    const { server } = destination;
-    if (destination.kept !== 'no') {
-      const kept = db.read((snapshot) => keptTransaction(snapshot, rooms, serverName, server));
-      if (kept !== undefined) return kept;
-      destination.kept = 'no';
-    }
-    if (destination.waits) {
-      destination.waits = false;
-      try {
-        const composed = await db.write((tx) => this.#compose(tx, destination));
-        destination.cursor = composed.cursor;
-        destination.waits ||= composed.more;
-        if (composed.outgoing !== undefined) {
-          destination.kept = 'parts';
-          destination.hasRow = true;
-          return composed.outgoing;
-        }
-      } catch (error) {
-        destination.waits = true;
-        throw error;
-      }
-    }
-    const edus = destination.fleeting.take((user) => presence.get(user), mostEdus);
-    if (edus.length === 0) return undefined;
-    const transaction = { id: this.#newId(), ts: clock.now(), events: [], edus };
-    return db.read((snapshot) => outgoingOf(snapshot, rooms, serverName, transaction));
-  }
-
-  #compose(
-    tx: Tx,
-    { server, cursor: from, fleeting }: Destination,
-  ): { readonly cursor: Position; readonly more: boolean; readonly outgoing: Outgoing | undefined } {
-    const { rooms, serverName, presence, clock } = this.#parts;
-    const { cursor, events, edus: durable, more } = compose(tx, this.#parts, server, from);
-    if (events.length === 0 && durable.length === 0) return { cursor, more, outgoing: undefined };
-    const edus = [...durable, ...fleeting.take((user) => presence.get(user), mostEdus - durable.length)];
-    const transaction = { id: this.#newId(), ts: clock.now(), events, edus };
-    keepTransaction(tx, server, cursor, transaction);
-    return { cursor, more, outgoing: outgoingOf(tx, rooms, serverName, transaction) };
   }
 
   /** Sends a transaction; returns the pause until the next turn in ms. */
@@ -261,46 +200,14 @@ export class Sender {
       destination.outgoing = undefined;
       destination.kept = 'no';
       destination.refusal = undefined;
-      const now = clock.now();
-      destination.burst = now - destination.sentAt > calmMs ? 1 : destination.burst + 1;
-      destination.sentAt = now;
-      return gapBefore(destination);
+      return gapAfterSending(destination, clock.now());
     }
     if (signal.aborted) return gapMs;
     this.counters.failures += 1;
     log.debug({ server, transaction: outgoing.id, fault: answer.error.kind }, 'a server did not take a transaction');
-    await this.#keepBody(destination, outgoing);
+    await this.#maker.keep(destination, outgoing);
     destination.fleeting.forgetTyping();
-    return this.#pauseAfter(destination, answer.error);
-  }
-
-  /** From now on the transaction waits on disk, word for word. */
-  async #keepBody(destination: Destination, { id, body }: Outgoing): Promise<void> {
-    const { db, clock } = this.#parts;
-    const { server, cursor, kept } = destination;
-    if (kept !== 'body') {
-      await db.write((tx) => {
-        if (kept === 'parts') tx.run(updateBody, body, server);
-        else tx.run(upsertDestination, server, cursor, id, clock.now(), '[]', null, body);
-      });
-    }
-    destination.hasRow = true;
-    destination.kept = 'body';
-    destination.outgoing = undefined;
-  }
-
-  #pauseAfter(destination: Destination, fault: FederationFault): number {
-    const { fed, clock } = this.#parts;
-    const now = clock.now();
-    const failing = fed.destinations.failing(destination.server);
-    const wished = fault.kind === 'http' ? Math.min(refused.maxMs, fault.retryAfterMs ?? 0) : 0;
-    // It may have contacted us just now: then it is not left alone any longer.
-    if (failing !== undefined) return Math.max(gapMs, failing.retryAt - now, wished);
-    // It works, but refuses.
-    const since = destination.refusal?.since ?? now;
-    const pauseMs = nextPause(refused, destination.refusal?.pauseMs ?? 0, now - since, Math.random());
-    destination.refusal = { since, pauseMs };
-    return Math.max(pauseMs, wished);
+    return pauseAfter(destination, answer.error, fed.destinations.failing(server)?.retryAt, clock.now());
   }
 
   #logRefused(server: ServerName, verdicts: Readonly<Record<string, { readonly error: string | undefined }>>): void {
@@ -309,12 +216,4 @@ export class Sender {
       if (error !== undefined) log.debug({ server, eventId, error }, 'a server refused an event of ours');
     }
   }
-
-  #newId(): string {
-    this.#made += 1;
-    return `${this.#firstId}-${this.#made}`;
-  }
 }
-
-/** ms from the last transaction to the next one. */
-const gapBefore = ({ waits, burst }: Destination): number => (waits && burst < freeInRow ? 0 : gapMs);
