@@ -1,8 +1,8 @@
 /** The part of `RoomReader` that tells which servers are and were in rooms (INVARIANTS 21). */
-import type { ServerName } from '../matrix/ids.ts';
-import { asPosition } from '../storage/index.ts';
-import type { RoomReader } from './core.ts';
-import type { Stores } from './stores.ts';
+import type { ServerName } from '../../matrix/ids.ts';
+import { asPosition } from '../../storage/index.ts';
+import type { RoomReader } from '../core.ts';
+import type { Stores } from '../stores.ts';
 
 type HostReader = Pick<
   RoomReader,
