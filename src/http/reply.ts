@@ -32,7 +32,8 @@ export async function sendReply(response: ServerResponse, reply: Reply, head: bo
     return sendFramed(response, reply.status, reply.body, headersOf(reply, last), head);
   const body = await encode(reply.body);
   if (response.destroyed) return;
-  response.writeHead(reply.status, [...headersOf(reply, last), 'Content-Length', String(body.length)]);
+  const length = typeof body === 'string' ? Buffer.byteLength(body) : body.length;
+  response.writeHead(reply.status, [...headersOf(reply, last), 'Content-Length', String(length)]);
   if (head) response.end();
   else response.end(body);
 }
@@ -47,12 +48,12 @@ function headersOf(reply: Reply, last: boolean): string[] {
   return headers;
 }
 
-async function encode(body: unknown): Promise<Buffer> {
+/** Bytes, or a text that is short enough to go out in one piece with the headers. */
+async function encode(body: unknown): Promise<Buffer | string> {
   if (body instanceof Uint8Array) return Buffer.from(body.buffer, body.byteOffset, body.byteLength);
-  if (!(body instanceof JsonText)) return Buffer.from(JSON.stringify(body), 'utf8');
-  const [first = ''] = body.chunks;
-  if (body.chunks.length === 1 && first.length <= sliceLength) return Buffer.from(first, 'utf8');
-  return encodeChunks(body.chunks);
+  if (!(body instanceof JsonText)) return JSON.stringify(body);
+  const length = body.chunks.reduce((sum, chunk) => sum + chunk.length, 0);
+  return length <= sliceLength ? body.chunks.join('') : encodeChunks(body.chunks);
 }
 
 async function encodeChunks(chunks: readonly string[]): Promise<Buffer> {

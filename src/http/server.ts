@@ -1,5 +1,5 @@
 /**
- * Listeners: one express application each, with the kernel as its only middleware, and the way they end: no new
+ * Listeners: one express router each, with the kernel as its only middleware, and the way they end: no new
  * connections, parked requests answered with what they have, the rest finished within the time given.
  */
 import express from 'express';
@@ -91,10 +91,9 @@ export class HttpServer {
     const { kernel, sockets, log } = this.#options;
     const table = kernel.table(listener.resources);
     const socketTable = sockets.table(listener.resources);
-    const app = express();
-    app.disable('x-powered-by');
-    app.use((request, response) => void kernel.handle(table, request, response));
-    const server = listener.tls === undefined ? createHttpServer(serverOptions, app) : this.#secure(listener.tls, app);
+    const answer = routerOf((request, response) => void kernel.handle(table, request, response));
+    const server =
+      listener.tls === undefined ? createHttpServer(serverOptions, answer) : this.#secure(listener.tls, answer);
     server.on('upgrade', (request, stream, head) => void sockets.upgrade(socketTable, request, stream, head));
     server.on('clientError', refuseBroken);
     await bind(server, listener);
@@ -102,12 +101,24 @@ export class HttpServer {
     log.info({ address: listener.address, port: (server.address() as AddressInfo).port }, 'listening');
   }
 
-  #secure(files: CertificateFiles, app: RequestListener): Server {
+  #secure(files: CertificateFiles, answer: RequestListener): Server {
     const certificate = readCertificate(files);
-    const server = createHttpsServer({ ...serverOptions, ...certificate }, app);
+    const server = createHttpsServer({ ...serverOptions, ...certificate }, answer);
     this.#certificates.push(new CertificateWatch(server, files, certificate, this.#options.log));
     return server;
   }
+}
+
+/**
+ * An express router with one middleware. A whole application would give every request and response another prototype,
+ * which takes longer than the kernel does and slows down whatever is done with them afterwards.
+ */
+function routerOf(handle: RequestListener): RequestListener {
+  const router = express.Router();
+  router.use(handle);
+  // Without an application in between, a router takes what Node's server hands over.
+  const listener = router as unknown as (...args: [...Parameters<RequestListener>, next: () => void]) => void;
+  return (request, response) => listener(request, response, () => handle(request, response));
 }
 
 function bind(server: Server, { address, port }: Listener): Promise<void> {
