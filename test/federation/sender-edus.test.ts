@@ -273,6 +273,21 @@ describe('device lists', () => {
     expect(updates(one)).toHaveLength(1);
   });
 
+  test('who joins with devices that nothing can be encrypted for tells of each when it has keys', async () => {
+    const server = await start();
+    const room = await server.receive(sharedRoom([bob()], '12'));
+    await server.device('anna', 'N');
+    await server.device('anna', 'M');
+    await server.keys('anna', 'M');
+    await server.send(room, { type: 'm.room.member', stateKey: anna, sender: anna, content: { membership: 'join' } });
+    await one.until(() => updates(one).length === 1);
+    await server.keys('anna', 'N');
+    await one.until(() => updates(one).length === 2);
+    const [first, second] = updates(one);
+    expect([first?.device_id, second?.device_id]).toEqual(['M', 'N']);
+    expect(second?.prev_id).toEqual([first?.stream_id]);
+  });
+
   test('INVARIANTS 19: at each step of a join and a resolution every server of the room hears of changed keys', async () => {
     const server = await start();
     await server.device('alice', 'A');

@@ -65,7 +65,8 @@ export function createFederationSender(parts: FederationSenderParts): Federation
   const sender = new Sender({ db, fed, rooms, serverName, presence, clock, log, ...keys });
   const permits = (server: ServerName): boolean => fed.permits(server);
   const wake = (servers: readonly ServerName[]): void => sender.wake(servers);
-  bus.addProjection(new Outbox({ rooms, serverName, devices, deviceLists: users.deviceLists, permits, wake }));
+  const { deviceLists } = users;
+  bus.addProjection(new Outbox({ rooms, serverName, devices, deviceKeys, deviceLists, permits, wake }));
   const news = new News({ db, bus, rooms, serverName, typing, presence, receipts, sender });
   return {
     start: () => sender.start(),

@@ -14,7 +14,7 @@ import type {
 import { serverNameOf, type ServerName, type UserId } from '../../matrix/ids.ts';
 import type { RoomReader } from '../../roomserver/index.ts';
 import type { Position, Tx } from '../../storage/index.ts';
-import type { DeviceLists, Devices } from '../../userapi/index.ts';
+import type { DeviceKeys, DeviceLists, Devices } from '../../userapi/index.ts';
 import { deleteOutboxRoom, insertException, insertOutbox, upsertDeviceChange, upsertOutboxRoom } from './storage.ts';
 
 /** Events since the join of a partial room that are looked at for servers found late: the newest. */
@@ -25,6 +25,7 @@ export interface OutboxParts {
   readonly serverName: ServerName;
   readonly deviceLists: DeviceLists;
   readonly devices: Pick<Devices, 'ids'>;
+  readonly deviceKeys: Pick<DeviceKeys, 'get'>;
   /** Whether the operator lets us speak with a server: nothing is kept for others. */
   readonly permits: (server: ServerName) => boolean;
   /** Something besides events of shared rooms waits for these servers, on disk. */
@@ -163,14 +164,14 @@ export class Outbox implements Projection {
     tx.afterDurable(() => this.#parts.wake(found));
   }
 
-  /** Tells servers of all devices of a user. */
+  /** Tells servers of all devices of a user for which something can be encrypted; the others are told when they can. */
   #introduce(tx: Tx, servers: readonly ServerName[], user: UserId): void {
     if (servers.length === 0) return;
-    const { devices, deviceLists } = this.#parts;
+    const { devices, deviceKeys, deviceLists } = this.#parts;
     // The stream id that they get with the whole list, which they will ask for.
     const streamId = deviceLists.streamId(tx, user) as Position;
     for (const deviceId of devices.ids(tx, user)) {
-      this.#tell(tx, servers, user, deviceId, streamId);
+      if (deviceKeys.get(tx, user, deviceId) !== undefined) this.#tell(tx, servers, user, deviceId, streamId);
     }
   }
 
