@@ -209,7 +209,7 @@ function discoveryRoutes(modules: Modules): Route[] {
     ...reportRoutes({ db, rooms, ...users }),
     ...openIdRoutes({ db, serverName, ...users }),
     ...openIdUserInfoRoutes({ db, ...users }),
-    ...onBindRoutes({ db, rooms, perform, memberships, log, ...users }),
+    ...onBindRoutes({ db, rooms, perform, memberships, serverName, log, ...users }),
     ...voipRoutes({ turn: config.turn, clock }),
     ...thirdPartyRoutes(networks),
   ];

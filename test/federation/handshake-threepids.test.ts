@@ -1,28 +1,32 @@
 import { randomBytes } from 'node:crypto';
+import { getCACertificates, setDefaultCACertificates } from 'node:tls';
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { keyPairFromSeed, sign } from '../../src/matrix/crypto/ed25519.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import { signedText, withSignature } from '../../src/matrix/signing.ts';
 import { encodeBase64, utf8Bytes } from '../../src/util/bytes.ts';
 import type { Answer, Client } from '../support/client.ts';
-import { membershipBy, roomPath } from '../support/rooms-between.ts';
+import { invite, joinBy, membershipBy, roomPath } from '../support/rooms-between.ts';
 import { ScriptedServer } from '../support/scripted-server.ts';
 import { startServers, type FederatedServer } from '../support/servers.ts';
 
+const authorities = getCACertificates('default');
 const key = keyPairFromSeed(randomBytes(32));
 let servers: readonly FederatedServer[] = [];
 let peerOf: ScriptedServer | undefined;
 let aliceOf: Client | undefined;
 
 beforeAll(async () => {
-  const started = await startServers(1);
+  const started = await startServers(2, { set: { 'identity.allow_networks': '["127.0.0.0/8", "::1/128"]' } });
   servers = started.servers;
+  setDefaultCACertificates([...authorities, started.ca.cert]);
   peerOf = await ScriptedServer.start(started.ca);
   aliceOf = await home().user('alice');
 }, 60_000);
 afterAll(async () => {
   await peerOf?.[Symbol.asyncDispose]();
   for (const one of servers) await one[Symbol.asyncDispose]();
+  setDefaultCACertificates(authorities);
 });
 
 function home(): FederatedServer {
@@ -39,6 +43,9 @@ function alice(): Client {
   return aliceOf;
 }
 
+/** Where the identity server, which the peer plays, tells whether its key is still good. */
+const validity = (): string => `https://${peer().name}/_matrix/federation/v1/isvalid/key`;
+
 /** A room of alice's in which an invite waits for who proves an address. */
 async function waitingRoom(token: string): Promise<string> {
   const roomId = await alice().createRoom({ preset: 'private_chat' });
@@ -46,8 +53,8 @@ async function waitingRoom(token: string): Promise<string> {
   await alice().must('PUT', `${roomPath(roomId)}/state/m.room.third_party_invite/${token}`, {
     display_name: 'b…@example.org',
     public_key: publicKey,
-    key_validity_url: 'https://identity.example/valid',
-    public_keys: [{ public_key: publicKey, key_validity_url: 'https://identity.example/valid' }],
+    key_validity_url: validity(),
+    public_keys: [{ public_key: publicKey, key_validity_url: validity() }],
   });
   return roomId;
 }
@@ -102,4 +109,31 @@ test('an invite by a user of another server that waited for an address of ours i
   expect(asked).toEqual([
     expect.objectContaining({ state_key: alice().userId, sender: peer().user('host'), room_id: invite.room_id }),
   ]);
+});
+
+test('an invite by a user of another server into a room that ours is in is redeemed here, and sent there', async () => {
+  const [, away] = servers;
+  if (away === undefined) throw new Error('no second server');
+  const [bob, carol] = [await away.user('bob'), await away.user('carol')];
+  const roomId = await waitingRoom('t4');
+  await invite(alice(), roomId, carol);
+  expect((await joinBy(carol, roomId, [home().name])).status).toBe(200);
+  const bind = async (block: JsonObject): Promise<Answer> => {
+    const waiting = { mxid: bob.userId, room_id: roomId, sender: alice().userId, signed: block };
+    const body = { medium: 'email', address: 'bob@example.org', mxid: bob.userId, invites: [waiting] };
+    return peer().ask(away, 'POST', '/_matrix/federation/v1/3pid/onbind', body as JsonObject);
+  };
+  peer().scripts.set('isvalid', () => ({ valid: true }));
+  const forged = signed(bob.userId, 't4', keyPairFromSeed(randomBytes(32)));
+  expect((await bind(forged)).status).toBe(403);
+  expect(await membershipBy(carol, roomId, bob)).toBe(404);
+  expect((await bind(signed(bob.userId, 't4'))).status).toBe(200);
+  expect(await membershipBy(carol, roomId, bob)).toBe('invite');
+  const member = `${roomPath(roomId)}/state/m.room.member/${encodeURIComponent(bob.userId)}`;
+  while ((await alice().ask('GET', member)).status !== 200) await new Promise((done) => setImmediate(done));
+  expect(await alice().must('GET', `${member}?format=event`)).toMatchObject({
+    sender: alice().userId,
+    content: { membership: 'invite', third_party_invite: { display_name: 'b…@example.org' } },
+  });
+  expect((await joinBy(bob, roomId, [home().name])).status).toBe(200);
 });

@@ -6,11 +6,12 @@ import { type PowerLevels, levelFor, powerLevelOf } from '../../matrix/auth-powe
 import { matrixError } from '../../matrix/errors.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { type JsonObject, asString, memberOf } from '../../matrix/json.ts';
+import type { RoomEvent } from '../../matrix/pdu.ts';
 import type { Snapshot, Tx } from '../../storage/index.ts';
 import type { RoomCore } from '../core.ts';
 import { hasUnknownCondition, isRestricted, joinRuleIn, meetsJoinCondition } from '../query/join-conditions.ts';
 import { currentContent, currentLevels } from '../query/room-auth.ts';
-import type { Room } from '../types.ts';
+import type { ProtoEvent, Room } from '../types.ts';
 import type { RoomAliases } from './alias.ts';
 import { refuseBlocked } from './blocked-rooms.ts';
 import { memberContent } from './member-content.ts';
@@ -108,14 +109,31 @@ export class Joining {
    * Turns a third-party invite into an invite of this user, by its sender; the auth rules check the signature.
    * @throws M_FORBIDDEN
    */
-  redeem(tx: Tx, { room, user }: Pick<Join, 'room' | 'user'>, { sender, token, signed }: ThirdPartySigned): void {
+  redeem(tx: Tx, who: Pick<Join, 'room' | 'user'>, signed: ThirdPartySigned): void {
+    const { sender } = signed;
     if (!this.#users.isLocal(sender)) throw matrixError.forbidden('The invite was sent by a user of another server');
+    this.#rooms.send(tx, who.room, this.#redeeming(tx, who, signed));
+  }
+
+  /**
+   * The same for an invite by a user of another server, in a room that we are in: the event is ours to authorise, sign and
+   * send (S-S API §Third-party invites). It becomes part of the room by `input`. @throws M_FORBIDDEN
+   */
+  redeemed(tx: Tx, who: Pick<Join, 'room' | 'user'>, signed: ThirdPartySigned): RoomEvent {
+    return this.#rooms.build(tx, who.room, this.#redeeming(tx, who, signed));
+  }
+
+  #redeeming(
+    tx: Tx,
+    { room, user }: Pick<Join, 'room' | 'user'>,
+    { sender, token, signed }: ThirdPartySigned,
+  ): ProtoEvent {
     const invite = currentContent(tx, this.#rooms, room, 'm.room.third_party_invite', token);
     if (invite === undefined) throw matrixError.forbidden('There is no such third-party invite');
     const third_party_invite: JsonObject = { display_name: asString(memberOf(invite, 'display_name')) ?? '', signed };
     const wish = { membership: 'invite' as const, target: user, content: { third_party_invite } };
     const content = memberContent(tx, this.#users, wish);
-    this.#rooms.send(tx, room, { type: 'm.room.member', stateKey: user, sender, content });
+    return { type: 'm.room.member', stateKey: user, sender, content };
   }
 
   /** An upgrade made by hand ends with its tombstone: who is in the new room already is served now. */
