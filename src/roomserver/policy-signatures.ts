@@ -47,7 +47,7 @@ export class PolicySignatures {
     const policy = nid === 0 ? undefined : policyIn(this.#stores.events.parsed(snapshot, nid, room.rules).content);
     // "at least one joined user in the room in *current state*"; ourselves we cannot ask.
     if (policy === undefined || policy.via === this.#stores.serverName) return undefined;
-    return this.#stores.members.isServerJoined(snapshot, room.nid, policy.via) ? policy : undefined;
+    return this.#stores.members.servers.isJoined(snapshot, room.nid, policy.via) ? policy : undefined;
   }
 
   /** The event with the policy server's signature, or why it is not recommended. */

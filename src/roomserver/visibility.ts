@@ -37,7 +37,7 @@ class View {
     this.#user = user;
     this.#userNid = stores.keys.find(snapshot, user);
     this.#joinedNow = stores.members.member(snapshot, room, user)?.membership === 'join';
-    const rows = this.#joinedNow ? [] : stores.members.localOfRoom(snapshot, user, room);
+    const rows = this.#joinedNow ? [] : stores.members.local.ofRoom(snapshot, user, room);
     this.#lastJoin = rows.findLast(({ membership }) => membership === 'join')?.position ?? 0;
     this.#lastLeave = rows.findLast(({ membership }) => membership === 'leave' || membership === 'ban')?.position ?? 0;
   }

@@ -31,7 +31,7 @@ export function roomWriter(tools: PipelineTools, signer: Signer): RoomWriter {
     send: (tx, room, proto, options = {}) => send(tools, signer, tx, room, proto, options),
     eraseSender: (tx, user) => stores.erased.add(tx, user),
     forget: (tx, room, user) => {
-      if (!stores.members.forget(tx, room.nid, user)) return;
+      if (!stores.members.local.forget(tx, room.nid, user)) return;
       const { nid, roomId } = room;
       tools.append(tx, { topic: 'room.membership', room: nid, roomId, user, membership: 'forget' });
     },
@@ -49,7 +49,7 @@ export function roomWriter(tools: PipelineTools, signer: Signer): RoomWriter {
     setOutOfBandMembership: (tx, room, user, membership, member, stripped) => {
       const position: Position = tx.nextPosition();
       const event = member === 0 ? (0 as EventNid) : stores.outOfBand.insert(tx, room, member);
-      stores.members.addOutOfBand(tx, room.nid, user, membership, event, position, stripped);
+      stores.members.local.addOutOfBand(tx, room.nid, user, membership, event, position, stripped);
       const { nid, roomId } = room;
       tools.append(tx, { topic: 'room.membership', room: nid, roomId, user, membership }, position);
     },

@@ -182,7 +182,7 @@ function receive(tools: PipelineTools, tx: Tx, batch: Batch, event: RoomEvent, c
 }
 
 const isInRoom = ({ stores }: PipelineTools, tx: Tx, room: Room): boolean =>
-  stores.members.isServerJoined(tx, room.nid, stores.serverName);
+  stores.members.servers.isJoined(tx, room.nid, stores.serverName);
 
 /** We are in the room, and know all of its state. */
 const isWhole = (tools: PipelineTools, tx: Tx, room: Room): boolean =>

@@ -260,7 +260,7 @@ export class PartialRooms implements AsyncDisposable {
 
   /** Who may know: who let us in, then who was there, then who is there by what we know. Never this server itself. */
   #candidates(snapshot: Snapshot, row: PartialRoom): ServerName[] {
-    const joined = [...this.#parts.tools.stores.members.joinedServers(snapshot, row.room).keys()];
+    const joined = [...this.#parts.tools.stores.members.servers.joined(snapshot, row.room).keys()];
     const all = new Set([row.joinedVia, ...this.#partial.servers(snapshot, row.room), ...joined]);
     all.delete(this.#parts.serverName);
     return [...all];

@@ -12,6 +12,6 @@ export function presumedRooms({ partial, members }: Stores, snapshot: Snapshot, 
     .map(({ room }) => room)
     .filter((room) => {
       if (members.member(snapshot, room, user) !== undefined) return false;
-      return members.isServerJoined(snapshot, room, server) || partial.servers(snapshot, room).includes(server);
+      return members.servers.isJoined(snapshot, room, server) || partial.servers(snapshot, room).includes(server);
     });
 }

@@ -10,7 +10,7 @@ type HostReader = Pick<
 >;
 
 export function hostReader({ members, partial, serverName }: Stores): HostReader {
-  const { hosts } = members;
+  const { hosts } = members.servers;
   return {
     hostsAt: (snapshot, room, position) => hosts.at(snapshot, room, position),
     hostsNow: (snapshot, room) => unite(hosts.now(snapshot, room), partial.servers(snapshot, room)),

@@ -32,13 +32,13 @@ export function memberReader(stores: Stores): MemberReader {
     joinedLocalUsers: (snapshot, room, limit) => members.joinedLocalUsers(snapshot, room, limit),
     joinedCount: (snapshot, room) => rooms.head(snapshot, room).joined,
     invitedCount: (snapshot, room) => rooms.head(snapshot, room).invited,
-    joinedServers: (snapshot, room): ServerName[] => [...members.joinedServers(snapshot, room).keys()],
-    isServerJoined: (snapshot, room, server = stores.serverName) => members.isServerJoined(snapshot, room, server),
+    joinedServers: (snapshot, room): ServerName[] => [...members.servers.joined(snapshot, room).keys()],
+    isServerJoined: (snapshot, room, server = stores.serverName) => members.servers.isJoined(snapshot, room, server),
     membersOfServer: (snapshot, room, server) => members.membersOfServer(snapshot, room, server),
     sharedRooms: (snapshot, one, other) => members.sharedRooms(snapshot, one, other),
     joinedRooms: (snapshot, user) => members.joinedRooms(snapshot, user),
-    localMemberships: (snapshot, user) => members.localNewest(snapshot, user),
-    localMembershipAt: (snapshot, user, room, position) => members.localAt(snapshot, user, room, position),
-    localMembershipsBetween: (snapshot, user, after, upTo) => members.localBetween(snapshot, user, after, upTo),
+    localMemberships: (snapshot, user) => members.local.newest(snapshot, user),
+    localMembershipAt: (snapshot, user, room, position) => members.local.at(snapshot, user, room, position),
+    localMembershipsBetween: (snapshot, user, after, upTo) => members.local.between(snapshot, user, after, upTo),
   };
 }

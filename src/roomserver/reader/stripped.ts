@@ -25,7 +25,7 @@ export const strippedReader = (stores: Stores): Pick<RoomReader, 'strippedState'
 /** What came with an out-of-band membership; otherwise the state that the member event was sent on, and the event. */
 function strippedState(stores: Stores, snapshot: Snapshot, membership: LocalMembership): string[] {
   const { user, position, event, room: roomNid } = membership;
-  const kept = stores.members.stripped(snapshot, user, position);
+  const kept = stores.members.local.stripped(snapshot, user, position);
   if (kept !== undefined) return (JSON.parse(kept) as unknown[]).map((member) => JSON.stringify(member));
   const own: StoredEvent | undefined = stores.events.stored(snapshot, event);
   if (own === undefined) return [];

@@ -3,7 +3,8 @@
  * members, counts, local membership history, the room's state history), in one transaction (INVARIANTS 8).
  */
 import type { Position, Snapshot, Tx } from '../../storage/index.ts';
-import { type MemberChange, type Transition } from '../storage/membership.ts';
+import type { Transition } from '../storage/local-memberships.ts';
+import type { MemberChange } from '../storage/membership.ts';
 import { types } from '../storage/nids.ts';
 import type { Stores } from '../stores.ts';
 import type { EventNid, RoomNid, SnapshotNid, StateKeyNid } from '../types.ts';
