@@ -126,25 +126,20 @@ export async function isSettled(promise: Promise<unknown>, ms = 150): Promise<bo
 let users = 0;
 
 export class PartialStage implements AsyncDisposable {
-  readonly server: FederatedServer;
-  readonly resident: PartialResident;
+  server!: FederatedServer;
+  resident!: PartialResident;
   /** Another server in the resident's rooms. */
-  readonly second: PartialResident;
-  readonly ca: TestCa;
+  second!: PartialResident;
+  ca!: TestCa;
 
-  private constructor(server: FederatedServer, resident: PartialResident, second: PartialResident, ca: TestCa) {
-    this.server = server;
-    this.resident = resident;
-    this.second = second;
-    this.ca = ca;
-  }
-
-  static async open(options: ServersOptions = {}): Promise<PartialStage> {
+  /** Starts the servers; before, there is nothing here. */
+  async open(options: ServersOptions = {}): Promise<void> {
     const { servers, ca } = await startServers(1, options);
     const [server] = servers;
     if (server === undefined) throw new Error('no server');
     const resident = await PartialResident.start(ca);
-    return new PartialStage(server, resident, await PartialResident.start(ca, resident), ca);
+    const second = await PartialResident.start(ca, resident);
+    Object.assign(this, { server, resident, second, ca });
   }
 
   /** A new user of the whole server. */

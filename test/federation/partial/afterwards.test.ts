@@ -1,29 +1,14 @@
 /** What is derived from a room's members is right once they are known, and what was believed wrongly is taken back (DESIGN §7). */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { RoomEvent } from '../../../src/matrix/pdu.ts';
 import type { Client } from '../../support/client.ts';
 import type { ResidentRoom } from '../../support/partial-resident.ts';
-import {
-  eventually,
-  holdsEvent,
-  isIn,
-  joinedRoom,
-  lazySync,
-  PartialStage,
-  sync,
-  syncUntil,
-} from '../../support/partial-scene.ts';
+import { eventually, holdsEvent, isIn, joinedRoom, lazySync, sync, syncUntil } from '../../support/partial-scene.ts';
+import { usePartialStage } from '../../support/partial-stage.ts';
 
 const v3 = '/_matrix/client/v3';
-let stage: PartialStage;
-beforeAll(async () => {
-  stage = await PartialStage.open({ set: { 'user_directory.search_all_users': 'false' } });
-}, 60_000);
-afterAll(async () => {
-  const faults = await stage.faults();
-  await stage[Symbol.asyncDispose]();
-  expect(faults).toEqual([]);
-}, 30_000);
+
+const stage = usePartialStage({ set: { 'user_directory.search_all_users': 'false' } });
 
 const derek = (): string => stage.resident.user('derek');
 

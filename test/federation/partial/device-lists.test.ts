@@ -1,21 +1,14 @@
 /** Device lists of both sides of a room whose members are not known yet (DESIGN §7; scenarios of MSC3902). */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { RoomEvent } from '../../../src/matrix/pdu.ts';
 import type { Client } from '../../support/client.ts';
 import type { PartialResident, ResidentRoom } from '../../support/partial-resident.ts';
-import { eventually, isSettled, lazySync, PartialStage, syncUntil } from '../../support/partial-scene.ts';
+import { eventually, isSettled, lazySync, syncUntil } from '../../support/partial-scene.ts';
 import { changeBy } from '../../support/rooms-between.ts';
+import { usePartialStage } from '../../support/partial-stage.ts';
 
-let stage: PartialStage;
+const stage = usePartialStage();
 let rounds = 0;
-beforeAll(async () => {
-  stage = await PartialStage.open();
-}, 60_000);
-afterAll(async () => {
-  const faults = await stage.faults();
-  await stage[Symbol.asyncDispose]();
-  expect(faults).toEqual([]);
-}, 30_000);
 
 const derek = (): string => stage.resident.user('derek');
 /** Somebody whom no other test knows. */

@@ -1,17 +1,10 @@
 /** What the full state makes of memberships of our own users that were decided without it (DESIGN §7). */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { eventually, isIn, lazySync, PartialStage, sync, syncUntil } from '../../support/partial-scene.ts';
+import { describe, expect, test } from '@jest/globals';
+import { eventually, isIn, lazySync, sync, syncUntil } from '../../support/partial-scene.ts';
 import { changeBy, syncRooms } from '../../support/rooms-between.ts';
+import { usePartialStage } from '../../support/partial-stage.ts';
 
-let stage: PartialStage;
-beforeAll(async () => {
-  stage = await PartialStage.open();
-}, 60_000);
-afterAll(async () => {
-  const faults = await stage.faults();
-  await stage[Symbol.asyncDispose]();
-  expect(faults).toEqual([]);
-}, 30_000);
+const stage = usePartialStage();
 
 const derek = (): string => stage.resident.user('derek');
 

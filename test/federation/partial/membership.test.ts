@@ -1,5 +1,5 @@
 /** Coming into rooms whose members are not known yet, and leaving them (DESIGN §7; scenarios of MSC3902). */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import type { Client } from '../../support/client.ts';
 import type { ResidentRoom } from '../../support/partial-resident.ts';
 import {
@@ -9,22 +9,14 @@ import {
   isSettled,
   keysOf,
   lazySync,
-  PartialStage,
   sync,
   type Synced,
   syncUntil,
 } from '../../support/partial-scene.ts';
 import { changeBy, joinBy } from '../../support/rooms-between.ts';
+import { usePartialStage } from '../../support/partial-stage.ts';
 
-let stage: PartialStage;
-beforeAll(async () => {
-  stage = await PartialStage.open();
-}, 60_000);
-afterAll(async () => {
-  const faults = await stage.faults();
-  await stage[Symbol.asyncDispose]();
-  expect(faults).toEqual([]);
-}, 30_000);
+const stage = usePartialStage();
 
 const membershipIn = (answer: Synced, part: 'join' | 'leave', room: ResidentRoom, user: string): unknown => {
   const found = answer.rooms?.[part]?.[room.id];

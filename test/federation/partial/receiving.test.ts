@@ -1,5 +1,5 @@
 /** Events and EDUs that come for a room whose members are not known yet (DESIGN §7; scenarios of MSC3902). */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { RoomEvent } from '../../../src/matrix/pdu.ts';
 import type { Client } from '../../support/client.ts';
 import type { ResidentRoom } from '../../support/partial-resident.ts';
@@ -9,21 +9,13 @@ import {
   isIn,
   keysOf,
   lazySync,
-  PartialStage,
   sync,
   type Synced,
   syncUntil,
 } from '../../support/partial-scene.ts';
+import { usePartialStage } from '../../support/partial-stage.ts';
 
-let stage: PartialStage;
-beforeAll(async () => {
-  stage = await PartialStage.open();
-}, 60_000);
-afterAll(async () => {
-  const faults = await stage.faults();
-  await stage[Symbol.asyncDispose]();
-  expect(faults).toEqual([]);
-}, 30_000);
+const stage = usePartialStage();
 
 const derek = (): string => stage.resident.user('derek');
 const ephemeral = (answer: Synced, room: ResidentRoom, type: string): Record<string, unknown>[] =>

@@ -1,5 +1,5 @@
 /** How rooms that were joined without their members become whole, whoever answers, lies or vanishes (DESIGN §7). */
-import { afterAll, beforeAll, describe, expect, jest, test } from '@jest/globals';
+import { describe, expect, jest, test } from '@jest/globals';
 import { hang } from '../../support/intake.ts';
 import type { ResidentRoom } from '../../support/partial-resident.ts';
 import {
@@ -9,21 +9,13 @@ import {
   joinedRoom,
   keysOf,
   lazySync,
-  PartialStage,
   sync,
   syncUntil,
 } from '../../support/partial-scene.ts';
 import { changeBy } from '../../support/rooms-between.ts';
+import { usePartialStage } from '../../support/partial-stage.ts';
 
-let stage: PartialStage;
-beforeAll(async () => {
-  stage = await PartialStage.open();
-}, 60_000);
-afterAll(async () => {
-  const faults = await stage.faults();
-  await stage[Symbol.asyncDispose]();
-  expect(faults).toEqual([]);
-}, 30_000);
+const stage = usePartialStage();
 
 const derek = (): string => stage.resident.user('derek');
 const failed = (room: ResidentRoom): Promise<string> =>
