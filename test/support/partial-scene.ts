@@ -125,6 +125,19 @@ export async function isSettled(promise: Promise<unknown>, ms = 150): Promise<bo
 
 let users = 0;
 
+/** What a user's membership becomes by the state and the timeline of one reply. */
+export function membershipIn(answer: Synced, part: 'join' | 'leave', room: ResidentRoom, user: string): unknown {
+  const found = answer.rooms?.[part]?.[room.id];
+  const events = [...(found?.state?.events ?? []), ...(found?.timeline.events ?? [])];
+  return events.findLast((event) => event.type === 'm.room.member' && event.state_key === user)?.content.membership;
+}
+
+/** Auth events of an event that these member events, and no others, let through. */
+export const citing = (room: ResidentRoom, ...members: readonly RoomEvent[]): string[] => [
+  room.current('m.room.power_levels').eventId,
+  ...members.map(({ eventId }) => eventId),
+];
+
 export class PartialStage implements AsyncDisposable {
   server!: FederatedServer;
   resident!: PartialResident;
@@ -140,6 +153,17 @@ export class PartialStage implements AsyncDisposable {
     const resident = await PartialResident.start(ca);
     const second = await PartialResident.start(ca, resident);
     Object.assign(this, { server, resident, second, ca });
+  }
+
+  /** A member of the resident's rooms. */
+  get derek(): string {
+    return this.resident.user('derek');
+  }
+
+  /** Somebody of a resident whom no other test knows. */
+  stranger(of: PartialResident = this.resident): string {
+    users += 1;
+    return of.user(`elsie${users}`);
   }
 
   /** A new user of the whole server. */

@@ -3,14 +3,21 @@ import { describe, expect, test } from '@jest/globals';
 import type { RoomEvent } from '../../../src/matrix/pdu.ts';
 import type { Client } from '../../support/client.ts';
 import type { ResidentRoom } from '../../support/partial-resident.ts';
-import { eventually, holdsEvent, isIn, joinedRoom, lazySync, sync, syncUntil } from '../../support/partial-scene.ts';
+import {
+  citing,
+  eventually,
+  holdsEvent,
+  isIn,
+  joinedRoom,
+  lazySync,
+  sync,
+  syncUntil,
+} from '../../support/partial-scene.ts';
 import { usePartialStage } from '../../support/partial-stage.ts';
 
 const v3 = '/_matrix/client/v3';
 
 const stage = usePartialStage({ set: { 'user_directory.search_all_users': 'false' } });
-
-const derek = (): string => stage.resident.user('derek');
 
 describe('aliases', () => {
   /** An alias that alice gives the room while it is partial. */
@@ -85,7 +92,7 @@ describe('counts and searches', () => {
 
   test('what was said meanwhile is found by a search', async () => {
     const { alice, room } = await stage.joined();
-    const said = room.room.message(derek(), 'xylophone');
+    const said = room.room.message(stage.derek, 'xylophone');
     await stage.send(said);
     await stage.arrived(alice, room, said.eventId);
     await stage.whole(alice, room);
@@ -101,22 +108,18 @@ describe('counts and searches', () => {
 async function believed(): Promise<{ alice: Client; room: ResidentRoom; join: RoomEvent }> {
   const [alice, room] = [await stage.user(), stage.resident.openRoom({ derek: 100 })];
   room.room.say({ type: 'm.room.name', stateKey: '', sender: room.creator, content: { name: 'good' } });
-  const join = room.current('m.room.member', derek());
-  room.member(derek(), 'leave');
+  const join = room.current('m.room.member', stage.derek);
+  room.member(stage.derek, 'leave');
   await stage.join(alice, room);
   return { alice, room, join };
 }
-const citing = (room: ResidentRoom, join: RoomEvent): string[] => [
-  room.current('m.room.power_levels').eventId,
-  join.eventId,
-];
 
 describe('what was believed wrongly', () => {
   test('is taken out of the state: clients are told what holds, by state and by state_after', async () => {
     const { alice, room, join } = await believed();
     const { next_batch: since } = await lazySync(alice);
     const bad = room.room.say({
-      ...{ type: 'm.room.name', stateKey: '', sender: derek(), content: { name: 'bad' } },
+      ...{ type: 'm.room.name', stateKey: '', sender: stage.derek, content: { name: 'bad' } },
       auth: citing(room, join),
     });
     await stage.send(bad);
@@ -140,7 +143,7 @@ describe('what was believed wrongly', () => {
     const unread = async (): Promise<number | undefined> =>
       joinedRoom(await lazySync(alice), room).unread_notifications?.notification_count;
     const bad = room.room.say({
-      ...{ type: 'm.room.message', sender: derek(), content: { msgtype: 'm.text', body: 'psst' } },
+      ...{ type: 'm.room.message', sender: stage.derek, content: { msgtype: 'm.text', body: 'psst' } },
       auth: citing(room, join),
     });
     const good = room.room.message(room.creator, 'hear, hear', [bad.eventId]);
@@ -155,12 +158,12 @@ describe('what was believed wrongly', () => {
   test('because nothing was soft-failed is soft-failed in the end', async () => {
     const { alice, room } = await stage.joined();
     const tip = room.current('m.room.member', alice.userId).eventId;
-    const join = room.current('m.room.member', derek());
-    const ban = room.member(derek(), 'ban', room.creator);
+    const join = room.current('m.room.member', stage.derek);
+    const ban = room.member(stage.derek, 'ban', room.creator);
     await stage.send(ban);
     await stage.arrived(alice, room, ban.eventId);
     const evasive = room.room.make({
-      ...{ type: 'm.room.message', sender: derek(), content: { msgtype: 'm.text', body: 'not banned here' } },
+      ...{ type: 'm.room.message', sender: stage.derek, content: { msgtype: 'm.text', body: 'not banned here' } },
       ...{ prev: [tip], auth: citing(room, join) },
     });
     await stage.send(evasive);
@@ -184,7 +187,7 @@ describe('other servers', () => {
       (came) => ids.every((id) => came.includes(String(id))),
     );
     expect(stage.second.pdus.some(({ roomId }) => roomId === room.id)).toBe(false);
-    const said = room.room.message(derek(), 'not ours to send');
+    const said = room.room.message(stage.derek, 'not ours to send');
     await stage.send(said);
     await stage.arrived(alice, room, said.eventId);
     await stage.whole(alice, room);
@@ -198,7 +201,7 @@ describe('other servers', () => {
 
   test('hear of the presence of our user, and see him type and read', async () => {
     const { alice, room } = await stage.joined();
-    const said = room.room.message(derek(), 'hi');
+    const said = room.room.message(stage.derek, 'hi');
     await stage.send(said);
     await stage.arrived(alice, room, said.eventId);
     await alice.must('PUT', `${v3}/presence/${encodeURIComponent(alice.userId)}/status`, { presence: 'online' });

@@ -1,158 +1,13 @@
-/** Device lists of both sides of a room whose members are not known yet (DESIGN §7; scenarios of MSC3902). */
+/** Device lists of members whom a room may have that are not known yet (DESIGN §7; scenarios of MSC3902). */
 import { describe, expect, test } from '@jest/globals';
 import type { RoomEvent } from '../../../src/matrix/pdu.ts';
 import type { Client } from '../../support/client.ts';
-import type { PartialResident, ResidentRoom } from '../../support/partial-resident.ts';
-import { eventually, isSettled, lazySync, syncUntil } from '../../support/partial-scene.ts';
-import { changeBy } from '../../support/rooms-between.ts';
+import type { ResidentRoom } from '../../support/partial-resident.ts';
+import { citing, eventually, lazySync, syncUntil } from '../../support/partial-scene.ts';
 import { usePartialStage } from '../../support/partial-stage.ts';
+import { changeBy } from '../../support/rooms-between.ts';
 
 const stage = usePartialStage();
-let rounds = 0;
-
-const derek = (): string => stage.resident.user('derek');
-/** Somebody whom no other test knows. */
-const stranger = (of: PartialResident = stage.resident): string => of.user(`elsie${(rounds += 1)}`);
-const citing = (room: ResidentRoom, ...members: RoomEvent[]): string[] => [
-  room.current('m.room.power_levels').eventId,
-  ...members.map(({ eventId }) => eventId),
-];
-
-/** Alice and a public room of the whole server. */
-async function sharedRoom(alice: Client): Promise<string> {
-  return alice.createRoom({ preset: 'public_chat' });
-}
-
-describe('Outgoing device list updates', () => {
-  const updates = (server: PartialResident, alice: Client): number =>
-    server.edus.filter(
-      ({ edu_type: type, content }) => type === 'm.device_list_update' && content.user_id === alice.userId,
-    ).length;
-  const rename = (alice: Client): Promise<unknown> =>
-    lazySync(alice).then(async () => {
-      const { device_id: device } = await alice.must('GET', '/_matrix/client/v3/account/whoami');
-      const path = `/_matrix/client/v3/devices/${encodeURIComponent(String(device))}`;
-      return alice.must('PUT', path, { display_name: `Name ${(rounds += 1)}` });
-    });
-  const isNamed = (server: PartialResident, alice: Client, name: string): boolean =>
-    server.edus.some(({ content }) => content.user_id === alice.userId && content.device_display_name === name);
-
-  /** A change of alice's device reaches these servers and no others. */
-  async function reaches(alice: Client, ...servers: readonly PartialResident[]): Promise<void> {
-    await rename(alice);
-    const name = `Name ${rounds}`;
-    for (const server of servers) {
-      await eventually(
-        () => isNamed(server, alice, name),
-        (came) => came,
-      );
-    }
-    await isSettled(Promise.resolve());
-    for (const server of [stage.resident, stage.second]) {
-      expect([server.name, isNamed(server, alice, name)]).toEqual([server.name, servers.includes(server)]);
-    }
-  }
-  const receivesMissed = (alice: Client, before: number): Promise<number> =>
-    eventually(
-      () => updates(stage.second, alice),
-      (count) => count > before,
-    );
-
-  test('Outgoing device list updates/Device list updates reach all servers in partial state rooms', async () => {
-    const [alice, room] = [await stage.user(), stage.resident.openRoom()];
-    room.room.join(stranger(stage.second));
-    await stage.join(alice, room);
-    await reaches(alice, stage.resident, stage.second);
-    await stage.whole(alice, room);
-    await reaches(alice, stage.resident, stage.second);
-  });
-
-  test('Outgoing device list updates/Device list updates reach newly joined servers in partial state rooms', async () => {
-    const { alice, room } = await stage.joined();
-    await reaches(alice, stage.resident);
-    const join = room.room.join(stranger(stage.second));
-    await stage.send(join);
-    await stage.arrived(alice, room, join.eventId);
-    await reaches(alice, stage.resident, stage.second);
-    await stage.whole(alice, room);
-    await reaches(alice, stage.resident, stage.second);
-  });
-
-  test('Outgoing device list updates/Device list updates no longer reach departed servers after partial state join completes', async () => {
-    const [alice, room, elsie] = [await stage.user(), stage.resident.openRoom(), stranger(stage.second)];
-    room.room.join(elsie);
-    await stage.join(alice, room);
-    const left = room.member(elsie, 'leave');
-    await stage.send(left);
-    await stage.arrived(alice, room, left.eventId);
-    // Nobody can know whether others of that server are there.
-    await reaches(alice, stage.resident, stage.second);
-    await stage.whole(alice, room);
-    await reaches(alice, stage.resident);
-  });
-
-  /** Alice is in a room where she believes elsie to have been kicked by derek, who had left before. */
-  async function wronglyKicked(): Promise<{ alice: Client; room: ResidentRoom; elsie: string }> {
-    const [alice, room, elsie] = [await stage.user(), stage.resident.openRoom({ derek: 100 }), stranger(stage.second)];
-    const derekJoin = room.current('m.room.member', derek());
-    room.member(derek(), 'leave');
-    await stage.join(alice, room);
-    const join = room.room.join(elsie);
-    await stage.send(join);
-    await stage.arrived(alice, room, join.eventId);
-    await reaches(alice, stage.resident, stage.second);
-    const kick = room.room.say({
-      ...{ type: 'm.room.member', stateKey: elsie, sender: derek(), content: { membership: 'leave' } },
-      auth: citing(room, derekJoin, join),
-    });
-    expect(room.room.isRejected(kick.eventId)).toBe(true);
-    await stage.send(kick);
-    await stage.arrived(alice, room, kick.eventId);
-    return { alice, room, elsie };
-  }
-
-  /** Alice is in a room whose resident has not told of elsie's server. */
-  async function wronglyAbsent(): Promise<{ alice: Client; room: ResidentRoom; elsie: string }> {
-    const [alice, room, elsie] = [await stage.user(), stage.resident.openRoom(), stranger(stage.second)];
-    room.room.join(elsie);
-    room.servers = [stage.resident.name];
-    await stage.join(alice, room);
-    return { alice, room, elsie };
-  }
-
-  async function missedUntilWhole({ alice, room }: { alice: Client; room: ResidentRoom }): Promise<void> {
-    await reaches(alice, stage.resident);
-    const before = updates(stage.second, alice);
-    await stage.whole(alice, room);
-    await receivesMissed(alice, before);
-    await reaches(alice, stage.resident, stage.second);
-  }
-
-  async function missedThoughLeft(world: { alice: Client; room: ResidentRoom; elsie: string }): Promise<void> {
-    const { alice, room, elsie } = world;
-    await reaches(alice, stage.resident);
-    const missed = `Name ${rounds}`;
-    const shared = await sharedRoom(alice);
-    await stage.second.enter(stage.server, shared, elsie);
-    const left = room.member(elsie, 'leave');
-    await stage.send(left);
-    await isSettled(Promise.resolve());
-    const before = updates(stage.second, alice);
-    await stage.whole(alice, room);
-    if (!isNamed(stage.second, alice, missed)) await receivesMissed(alice, before);
-    expect(isNamed(stage.second, alice, missed)).toBe(true);
-    await reaches(alice, stage.resident, stage.second);
-  }
-
-  test('Outgoing device list updates/Device list updates reach incorrectly kicked servers once partial state join completes', async () =>
-    missedUntilWhole(await wronglyKicked()));
-  test('Outgoing device list updates/Device list updates reach incorrectly kicked servers once partial state join completes even though remote server left room', async () =>
-    missedThoughLeft(await wronglyKicked()));
-  test('Outgoing device list updates/Device list updates reach incorrectly absent servers once partial state join completes', async () =>
-    missedUntilWhole(await wronglyAbsent()));
-  test('Outgoing device list updates/Device list updates reach incorrectly absent servers once partial state join completes even though remote server left room', async () =>
-    missedThoughLeft(await wronglyAbsent()));
-});
 
 describe('Device list tracking', () => {
   const query = (alice: Client, user: string): Promise<unknown> =>
@@ -190,7 +45,7 @@ describe('Device list tracking', () => {
   const title = (name: string): string => `Device list tracking/${name}`;
 
   test(title('Device list tracking for pre-existing members in partial state room'), async () => {
-    const [alice, room, fred] = [await stage.user(), stage.resident.openRoom(), stranger()];
+    const [alice, room, fred] = [await stage.user(), stage.resident.openRoom(), stage.stranger()];
     room.room.join(fred);
     await stage.join(alice, room);
     for (const user of [room.creator, fred, room.creator, fred]) expect(await isAsked(alice, user)).toBe(true);
@@ -210,7 +65,7 @@ describe('Device list tracking', () => {
       await says(alice, room, room.creator);
       await update(room.creator);
       const { next_batch: since } = await lazySync(alice);
-      await stage.resident.enter(stage.server, await sharedRoom(alice), room.creator);
+      await stage.resident.enter(stage.server, await alice.createRoom({ preset: 'public_chat' }), room.creator);
       await told(alice, since, 'changed', room.creator);
       await isTracked(alice, room.creator);
       await stage.whole(alice, room);
@@ -221,7 +76,7 @@ describe('Device list tracking', () => {
   /** Elsie joins after alice, who follows her devices from then on. */
   async function newMember(): Promise<{ alice: Client; room: ResidentRoom; elsie: string; since: string }> {
     const { alice, room } = await stage.joined();
-    const elsie = stranger();
+    const elsie = stage.stranger();
     const { next_batch: since } = await lazySync(alice);
     await stage.send(room.room.join(elsie));
     const next = await told(alice, since, 'changed', elsie);
@@ -280,7 +135,7 @@ describe('Device list tracking', () => {
     join: RoomEvent;
   }> {
     const [alice, room] = [await stage.user(), stage.resident.openRoom({ derek: 50, fred: 100 })];
-    const [fred, elsie] = [stage.resident.user('fred'), stranger()];
+    const [fred, elsie] = [stage.resident.user('fred'), stage.stranger()];
     const fredJoin = room.room.join(fred);
     room.member(fred, 'leave');
     await stage.join(alice, room);
@@ -289,14 +144,14 @@ describe('Device list tracking', () => {
     await stage.send(join);
     const next = await told(alice, since, 'changed', elsie);
     const ban = room.room.say({
-      ...{ type: 'm.room.member', stateKey: derek(), sender: fred, content: { membership: 'ban' } },
+      ...{ type: 'm.room.member', stateKey: stage.derek, sender: fred, content: { membership: 'ban' } },
       auth: citing(room, fredJoin),
     });
     const content = { membership: 'leave' };
     const kick = room.room.say({
       type: 'm.room.member',
       stateKey: elsie,
-      sender: derek(),
+      sender: stage.derek,
       content,
       prev: [ban.eventId],
     });
@@ -358,7 +213,7 @@ describe('Device list tracking', () => {
     ),
     async () => {
       const { alice, room, elsie } = await wronglyIn();
-      await stage.resident.enter(stage.server, await sharedRoom(alice), elsie);
+      await stage.resident.enter(stage.server, await alice.createRoom({ preset: 'public_chat' }), elsie);
       // What she changed while she shared no room was told to nobody, which cannot be known yet.
       expect(await stage.whole(alice, room)).not.toHaveProperty([elsie]);
       expect(await isAsked(alice, elsie)).toBe(true);

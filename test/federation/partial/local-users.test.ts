@@ -6,8 +6,6 @@ import { usePartialStage } from '../../support/partial-stage.ts';
 
 const stage = usePartialStage();
 
-const derek = (): string => stage.resident.user('derek');
-
 describe('the full state', () => {
   test('takes back an invite of somebody who is banned', async () => {
     const [alice, bob, room] = [await stage.user(), await stage.user('bob'), stage.resident.openRoom()];
@@ -24,13 +22,13 @@ describe('the full state', () => {
 
   test('brings back a user of ours whom somebody has kicked that was not there', async () => {
     const [alice, bob, room] = [await stage.user(), await stage.user('bob'), stage.resident.openRoom({ derek: 100 })];
-    const derekJoin = room.current('m.room.member', derek());
-    room.member(derek(), 'leave');
+    const derekJoin = room.current('m.room.member', stage.derek);
+    room.member(stage.derek, 'leave');
     await stage.join(alice, room);
     await stage.join(bob, room);
     const { next_batch: since } = await lazySync(alice);
     const kick = room.room.say({
-      ...{ type: 'm.room.member', stateKey: alice.userId, sender: derek(), content: { membership: 'leave' } },
+      ...{ type: 'm.room.member', stateKey: alice.userId, sender: stage.derek, content: { membership: 'leave' } },
       auth: [
         room.current('m.room.power_levels').eventId,
         derekJoin.eventId,
@@ -90,6 +88,8 @@ describe('a leave', () => {
     await stage.join(bob, room);
     expect((await changeBy(bob, room.id, 'leave')).status).toBe(200);
     expect(await stage.partialRooms(room)).not.toBe('');
-    expect(Object.keys(await stage.whole(alice, room)).sort()).toEqual([room.creator, derek(), alice.userId].sort());
+    expect(Object.keys(await stage.whole(alice, room)).sort()).toEqual(
+      [room.creator, stage.derek, alice.userId].sort(),
+    );
   });
 });

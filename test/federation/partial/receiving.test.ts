@@ -1,31 +1,25 @@
-/** Events and EDUs that come for a room whose members are not known yet (DESIGN §7; scenarios of MSC3902). */
+/** Events that come for a room whose members are not known yet, and what becomes of their verdicts (DESIGN §7; scenarios of MSC3902). */
 import { describe, expect, test } from '@jest/globals';
 import type { RoomEvent } from '../../../src/matrix/pdu.ts';
 import type { Client } from '../../support/client.ts';
 import type { ResidentRoom } from '../../support/partial-resident.ts';
 import {
+  citing,
   eventually,
   holdsEvent,
   isIn,
   keysOf,
   lazySync,
   sync,
-  type Synced,
   syncUntil,
 } from '../../support/partial-scene.ts';
 import { usePartialStage } from '../../support/partial-stage.ts';
 
 const stage = usePartialStage();
 
-const derek = (): string => stage.resident.user('derek');
-const ephemeral = (answer: Synced, room: ResidentRoom, type: string): Record<string, unknown>[] =>
-  (answer.rooms?.join?.[room.id]?.ephemeral?.events ?? [])
-    .filter((event) => event.type === type)
-    .map(({ content }) => content);
-
 /** A message that is not in the resident's own picture of the room, on events of the test's choice. */
 function messageOn(room: ResidentRoom, prev: readonly string[], body = 'on'): RoomEvent {
-  return room.room.message(derek(), body, prev);
+  return room.room.message(stage.derek, body, prev);
 }
 
 /** The event arrives while the room is partial, and is still there when it is whole. */
@@ -33,117 +27,22 @@ async function receives(alice: Client, room: ResidentRoom, event: RoomEvent): Pr
   await stage.arrived(alice, room, event.eventId);
   expect(isIn(await sync(alice), room)).toBe(false);
   const state = Object.keys(await stage.whole(alice, room));
-  expect(state.sort()).toEqual([room.creator, derek(), alice.userId].sort());
+  expect(state.sort()).toEqual([room.creator, stage.derek, alice.userId].sort());
   expect(await stage.eventStatus(alice, room, event.eventId)).toBe(200);
   expect(isIn(await sync(alice), room)).toBe(true);
 }
 
-describe('EDUs', () => {
-  test('CanReceiveTypingDuringPartialStateJoin', async () => {
-    const { alice, room } = await stage.joined();
-    const typing = { room_id: room.id, user_id: derek() };
-    await stage.edu('m.typing', { ...typing, typing: true });
-    const answer = await syncUntil(alice, undefined, (got) =>
-      ephemeral(got, room, 'm.typing').some(({ user_ids: ids }) => (ids as string[]).includes(derek())),
-    );
-    // Events that come afterwards are not kept from the user by it.
-    const said = room.room.message(derek(), 'typed');
-    await stage.send(said);
-    const shown = await syncUntil(alice, answer.next_batch, (got) => holdsEvent(got, room, said.eventId));
-    await stage.whole(alice, room);
-    await stage.edu('m.typing', { ...typing, typing: false });
-    await syncUntil(alice, shown.next_batch, (got) =>
-      ephemeral(got, room, 'm.typing').some(({ user_ids: ids }) => (ids as string[]).length === 0),
-    );
-  });
-
-  test('CanReceivePresenceDuringPartialStateJoin', async () => {
-    const { alice, room } = await stage.joined();
-    const push = [{ user_id: derek(), presence: 'online', last_active_ago: 100, status_msg: 'here' }];
-    await stage.edu('m.presence', { push });
-    await syncUntil(
-      alice,
-      undefined,
-      ({ presence }) =>
-        presence?.events.some(({ sender, content }) => sender === derek() && content.presence === 'online') === true,
-    );
-    expect(isIn(await sync(alice), room)).toBe(false);
-  });
-
-  test('presence of somebody who proves to be no member is shown no longer', async () => {
-    const { alice, room } = await stage.joined();
-    const nobody = stage.resident.user('nobody');
-    const shows = ({ presence }: Synced): boolean => presence?.events.some(({ sender }) => sender === nobody) === true;
-    await stage.edu('m.presence', { push: [{ user_id: nobody, presence: 'online', last_active_ago: 1 }] });
-    // Of another server nobody has said that it is in the room.
-    const stranger = stage.second.user('stranger');
-    await stage.edu('m.presence', { push: [{ user_id: stranger, presence: 'online' }] }, stage.second);
-    const during = await syncUntil(alice, undefined, shows);
-    expect(during.presence?.events.some(({ sender }) => sender === stranger)).toBe(false);
-    await stage.whole(alice, room);
-    expect(shows(await lazySync(alice))).toBe(false);
-  });
-
-  test('CanReceiveToDeviceDuringPartialStateJoin', async () => {
-    const { alice, room } = await stage.joined();
-    await stage.edu('m.direct_to_device', {
-      ...{ message_id: `m${room.id}`, sender: derek(), type: 'm.room_key_request' },
-      messages: { [alice.userId]: { '*': { action: 'request' } } },
-    });
-    await syncUntil(alice, undefined, (got) => got.to_device?.events.some(({ sender }) => sender === derek()) === true);
-  });
-
-  test('CanReceiveReceiptDuringPartialStateJoin', async () => {
-    const { alice, room } = await stage.joined();
-    const { event_id: eventId } = (await alice.send(room.id, 't1', 'read me')).body as { event_id: string };
-    const receipt = { 'm.read': { [derek()]: { data: { ts: 1 }, event_ids: [eventId] } } };
-    await stage.edu('m.receipt', { [room.id]: receipt });
-    await syncUntil(alice, undefined, (got) =>
-      ephemeral(got, room, 'm.receipt').some((content) => JSON.stringify(content[eventId] ?? {}).includes(derek())),
-    );
-  });
-
-  test('CanReceiveDeviceListUpdateDuringPartialStateJoin', async () => {
-    const { alice, room } = await stage.joined();
-    const { next_batch: since } = await lazySync(alice);
-    await stage.edu('m.device_list_update', {
-      ...{ device_id: 'D', device_display_name: 'new', prev_id: [], stream_id: 2, user_id: derek() },
-    });
-    await stage.whole(alice, room);
-    await syncUntil(alice, since, (got) => got.device_lists?.changed?.includes(derek()) === true);
-  });
-
-  test('CanReceiveSigningKeyUpdateDuringPartialStateJoin', async () => {
-    const { alice, room } = await stage.joined();
-    const master = { keys: { 'ed25519:key': 'key' }, usage: ['master'], user_id: derek() };
-    await stage.edu('m.signing_key_update', { master_key: master, user_id: derek() });
-    await stage.whole(alice, room);
-  });
-
-  test('of users that the state shows to have left are not taken', async () => {
-    const { alice, room } = await stage.joined();
-    const { next_batch: since } = await lazySync(alice);
-    const left = room.member(derek(), 'leave');
-    await stage.send(left);
-    await stage.arrived(alice, room, left.eventId);
-    await stage.edu('m.typing', { room_id: room.id, user_id: derek(), typing: true });
-    await stage.edu('m.typing', { room_id: room.id, user_id: room.creator, typing: true });
-    const answer = await syncUntil(alice, since, (got) => ephemeral(got, room, 'm.typing').length > 0);
-    expect(ephemeral(answer, room, 'm.typing')).toEqual([{ user_ids: [room.creator] }]);
-  });
-});
-
 describe('events', () => {
   test('CanReceiveEventsDuringPartialStateJoin', async () => {
     const { alice, room } = await stage.joined();
-    const said = room.room.message(derek(), 'hi');
+    const said = room.room.message(stage.derek, 'hi');
     await stage.send(said);
     await receives(alice, room, said);
   });
 
   test('CanReceiveEventsWithMissingParentsDuringPartialStateJoin', async () => {
     const { alice, room } = await stage.joined();
-    const parent = room.room.message(derek(), 'A');
+    const parent = room.room.message(stage.derek, 'A');
     const child = messageOn(room, [parent.eventId], 'B');
     await stage.send(child);
     await receives(alice, room, child);
@@ -153,7 +52,7 @@ describe('events', () => {
   test('CanReceiveEventsWithHalfMissingParentsDuringPartialStateJoin', async () => {
     const { alice, room } = await stage.joined();
     const join = room.current('m.room.member', alice.userId);
-    const parent = room.room.message(derek(), 'A');
+    const parent = room.room.message(stage.derek, 'A');
     const child = messageOn(room, [join.eventId, parent.eventId], 'B');
     await stage.send(child);
     await receives(alice, room, child);
@@ -162,7 +61,7 @@ describe('events', () => {
   test('CanReceiveEventsWithHalfMissingGrandparentsDuringPartialStateJoin', async () => {
     const { alice, room } = await stage.joined();
     const join = room.current('m.room.member', alice.userId);
-    const first = room.room.message(derek(), 'A');
+    const first = room.room.message(stage.derek, 'A');
     const second = messageOn(room, [join.eventId, first.eventId], 'B');
     const third = messageOn(room, [second.eventId], 'C');
     // Only the middle one is given; the state at the gap behind it is told at once.
@@ -216,7 +115,7 @@ describe('events', () => {
 describe('verdicts', () => {
   test('Rejected events remain rejected after resync', async () => {
     const { alice, room } = await stage.joined();
-    const bad = room.room.say({ type: 'm.room.test', stateKey: '', sender: derek(), content: { body: 'bad' } });
+    const bad = room.room.say({ type: 'm.room.test', stateKey: '', sender: stage.derek, content: { body: 'bad' } });
     const sentinel = room.room.message(room.creator, 'sentinel', [bad.eventId]);
     await stage.send(bad, sentinel);
     await stage.arrived(alice, room, sentinel.eventId);
@@ -231,23 +130,18 @@ describe('verdicts', () => {
   async function leftBehind(): Promise<{ alice: Client; room: ResidentRoom; join: RoomEvent; elsie: string }> {
     const [alice, room] = [await stage.user(), stage.resident.openRoom({ derek: 100, elsie: 50 })];
     const elsie = stage.resident.user('elsie');
-    const join = room.current('m.room.member', derek());
-    room.member(derek(), 'leave');
+    const join = room.current('m.room.member', stage.derek);
+    room.member(stage.derek, 'leave');
     room.room.join(elsie);
     await stage.join(alice, room);
     return { alice, room, join, elsie };
   }
 
-  const citing = (room: ResidentRoom, ...members: RoomEvent[]): string[] => [
-    room.current('m.room.power_levels').eventId,
-    ...members.map(({ eventId }) => eventId),
-  ];
-
   test('State accepted incorrectly', async () => {
     const { alice, room, join } = await leftBehind();
     const { next_batch: since } = await lazySync(alice, undefined, { stateAfter: true });
     const bad = room.room.say({
-      ...{ type: 'm.room.test', stateKey: '', sender: derek(), content: { body: 'bad' } },
+      ...{ type: 'm.room.test', stateKey: '', sender: stage.derek, content: { body: 'bad' } },
       auth: citing(room, join),
     });
     expect(room.room.isRejected(bad.eventId)).toBe(true);
@@ -273,7 +167,7 @@ describe('verdicts', () => {
     const { next_batch: since } = await lazySync(alice, undefined, { stateAfter: true });
     const elsieJoin = room.current('m.room.member', elsie);
     const badKick = room.room.say({
-      ...{ type: 'm.room.member', stateKey: elsie, sender: derek(), content: { membership: 'leave' } },
+      ...{ type: 'm.room.member', stateKey: elsie, sender: stage.derek, content: { membership: 'leave' } },
       auth: citing(room, join, elsieJoin),
     });
     expect(room.room.isRejected(badKick.eventId)).toBe(true);

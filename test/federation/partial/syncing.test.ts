@@ -18,9 +18,8 @@ import { usePartialStage } from '../../support/partial-stage.ts';
 
 const stage = usePartialStage();
 
-const derek = (): string => stage.resident.user('derek');
 const memberKeys = (room: ResidentRoom, ...more: string[]): string[] =>
-  [room.creator, derek(), ...more].map((user) => `m.room.member|${user}`);
+  [room.creator, stage.derek, ...more].map((user) => `m.room.member|${user}`);
 const stateKeys = (answer: Synced, room: ResidentRoom): string[] => keysOf(joinedRoom(answer, room).state?.events);
 
 describe('an eager sync', () => {
@@ -86,11 +85,11 @@ describe('a lazy-loading sync', () => {
   });
 
   const showsSender = (answer: Synced, room: ResidentRoom): void =>
-    expect(stateKeys(answer, room)).toContain(`m.room.member|${derek()}`);
+    expect(stateKeys(answer, room)).toContain(`m.room.member|${stage.derek}`);
 
   test('Lazy-loading initial sync includes remote memberships during partial state join', async () => {
     const { alice, room } = await stage.joined();
-    const said = room.room.message(derek(), 'hi');
+    const said = room.room.message(stage.derek, 'hi');
     await stage.send(said);
     await stage.arrived(alice, room, said.eventId);
     const answer = await lazySync(alice);
@@ -101,7 +100,7 @@ describe('a lazy-loading sync', () => {
   test('Lazy-loading gappy sync includes remote memberships during partial state join', async () => {
     const { alice, room } = await stage.joined();
     const { next_batch: since } = await lazySync(alice);
-    const [first, second] = [room.room.message(derek(), 'one'), room.room.message(derek(), 'two')];
+    const [first, second] = [room.room.message(stage.derek, 'one'), room.room.message(stage.derek, 'two')];
     await stage.send(first, second);
     await stage.arrived(alice, room, second.eventId);
     const answer = await lazySync(alice, since, { limit: 1 });
@@ -114,7 +113,7 @@ describe('a lazy-loading sync', () => {
   test('Lazy-loading incremental sync includes remote memberships during partial state join', async () => {
     const { alice, room } = await stage.joined();
     const { next_batch: since } = await lazySync(alice);
-    const said = room.room.message(derek(), 'hi');
+    const said = room.room.message(stage.derek, 'hi');
     await stage.send(said);
     showsSender(await syncUntil(alice, since, (answer) => holdsEvent(answer, room, said.eventId)), room);
   });
@@ -123,13 +122,13 @@ describe('a lazy-loading sync', () => {
     const { alice, room } = await stage.joined();
     const { next_batch: since } = await lazySync(alice);
     await stage.whole(alice, room);
-    const [first, last] = [room.room.message(derek(), 'one'), room.room.message(derek(), 'two')];
+    const [first, last] = [room.room.message(stage.derek, 'one'), room.room.message(stage.derek, 'two')];
     await stage.send(first);
     await stage.send(last);
     await stage.arrived(alice, room, last.eventId);
     const shown = joinedRoom(await lazySync(alice, since, { limit: 1 }), room);
     expect(shown.timeline.events.map(({ event_id: id }) => id)).toEqual([last.eventId]);
-    expect(keysOf(shown.state?.events)).toContain(`m.room.member|${derek()}`);
+    expect(keysOf(shown.state?.events)).toContain(`m.room.member|${stage.derek}`);
   });
 });
 
@@ -154,13 +153,13 @@ describe('readers of members', () => {
     expect(await isSettled(waiting)).toBe(false);
     room.release();
     const [, body] = await waiting;
-    expect(Object.keys(body.joined as object).sort()).toEqual([room.creator, derek(), alice.userId].sort());
+    expect(Object.keys(body.joined as object).sort()).toEqual([room.creator, stage.derek, alice.userId].sort());
   });
 
   test('/state and a single member wait, state that is no member does not', async () => {
     const { alice, room } = await stage.joined();
     const state = alice.ask('GET', `${room.path}/state`);
-    const one = alice.ask('GET', `${room.path}/state/m.room.member/${encodeURIComponent(derek())}`);
+    const one = alice.ask('GET', `${room.path}/state/m.room.member/${encodeURIComponent(stage.derek)}`);
     expect(await isSettled(Promise.race([state, one]))).toBe(false);
     expect((await alice.ask('GET', `${room.path}/state/m.room.power_levels/`)).status).toBe(200);
     const own = await alice.ask('GET', `${room.path}/state/m.room.member/${encodeURIComponent(alice.userId)}`);
@@ -172,13 +171,13 @@ describe('readers of members', () => {
 
   test('/messages is answered at once, also where older events must be asked for', async () => {
     const [alice, room] = [await stage.user(), stage.resident.openRoom()];
-    const old = room.room.message(derek(), 'long ago');
+    const old = room.room.message(stage.derek, 'long ago');
     await stage.join(alice, room);
     const page = await eventually(
       () => alice.must('GET', `${room.path}/messages?dir=b&limit=20`),
       ({ chunk }) => (chunk as { event_id: string }[]).some(({ event_id: id }) => id === old.eventId),
     );
-    expect(page.chunk).toContainEqual(expect.objectContaining({ sender: derek() }));
+    expect(page.chunk).toContainEqual(expect.objectContaining({ sender: stage.derek }));
     expect(isIn(await sync(alice), room)).toBe(false);
   });
 });
