@@ -2,39 +2,33 @@
  * Transaction ids (C-S API v1.19 §Transaction identifiers; INVARIANTS 4). The kernel looks recorded answers up and joins
  * duplicates in flight; the record itself is inserted by the handler's own transaction, through the value handed down.
  */
-import { memberOf } from '../matrix/json.ts';
-import { sql, type Database, type Shown, type Snapshot, type Tx } from '../storage/index.ts';
+import { setImmediate as immediate } from 'node:timers/promises';
+import { sql, type Database, type Shown, type Tx } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
 import { JsonText, Reply, type Requester, type Route, type TransactionRecord } from './route.ts';
 
 const selectTransaction = sql<[owner: string, path: string], { status: number; body: string }>(
   'SELECT status, body FROM http_transactions WHERE owner = ? AND path = ?',
 );
-const insertTransaction = sql<
-  [owner: string, path: string, status: number, body: string, at: number, id: string, event: string | null]
->(
-  `INSERT INTO http_transactions (owner, path, status, body, created_at, transaction_id, event_id)
-   VALUES (?, ?, ?, ?, ?, ?, ?)`,
-);
-const selectIdByEvent = sql<[owner: string, eventId: string], { transaction_id: string }>(
-  'SELECT transaction_id FROM http_transactions WHERE owner = ? AND event_id = ?',
+const insertTransaction = sql<[owner: string, path: string, status: number, body: string, at: number]>(
+  'INSERT INTO http_transactions (owner, path, status, body, created_at) VALUES (?, ?, ?, ?, ?)',
 );
 const deleteByOwner = sql<[owner: string]>('DELETE FROM http_transactions WHERE owner = ?');
 const deleteByUser = sql<[from: string, to: string]>('DELETE FROM http_transactions WHERE owner >= ? AND owner < ?');
-const deleteOlder = sql<[before: number]>('DELETE FROM http_transactions WHERE created_at < ?');
+const selectNext = sql<
+  [owner: string, path: string, limit: number],
+  { owner: string; path: string; created_at: number }
+>(`SELECT owner, path, created_at FROM http_transactions WHERE (owner, path) > (?, ?) ORDER BY owner, path LIMIT ?`);
+const deleteTransaction = sql<[owner: string, path: string]>(
+  'DELETE FROM http_transactions WHERE owner = ? AND path = ?',
+);
 
 /** A recorded answer is kept this long: no client repeats a request later. */
 const keptMs = 30 * 86_400_000;
+/** Records that are looked at in one turn of the event loop. */
+const pruneSize = 500;
 
 const ownerOf = (userId: string, deviceId: string | undefined): string => `${userId}\n${deviceId ?? ''}`;
-
-/** The transaction id by which this device sent an event, for `unsigned.transaction_id`. */
-export const transactionIdOf = (
-  snapshot: Snapshot,
-  userId: string,
-  deviceId: string | undefined,
-  eventId: string,
-): string | undefined => snapshot.get(selectIdByEvent, ownerOf(userId, deviceId), eventId)?.transaction_id;
 
 /** Records die with their device; without a device id those of all the user's devices go. */
 export function deleteTransactions(tx: Tx, userId: string, deviceId?: string): void {
@@ -43,9 +37,22 @@ export function deleteTransactions(tx: Tx, userId: string, deviceId?: string): v
   else tx.run(deleteByUser, `${userId}\n`, `${userId}\v`);
 }
 
-/** Forgets records that nobody will ask for again; a background task calls it now and then. */
-export async function pruneTransactions(db: Database, clock: Clock): Promise<void> {
-  await db.write((tx) => void tx.run(deleteOlder, clock.now() - keptMs));
+/**
+ * Forgets records that nobody will ask for again; a background task calls it once a day. It walks through all: an index by
+ * age would cost every request a page of the disk.
+ */
+export async function pruneTransactions(db: Database, clock: Clock, signal?: AbortSignal): Promise<void> {
+  const before = clock.now() - keptMs;
+  let last = { owner: '', path: '' };
+  for (;;) {
+    const rows = db.read((snapshot) => snapshot.all(selectNext, last.owner, last.path, pruneSize));
+    const end = rows.at(-1);
+    if (end === undefined || signal?.aborted === true) return;
+    last = end;
+    const old = rows.filter((row) => row.created_at < before);
+    if (old.length === 0) await immediate();
+    else await db.write((tx) => old.forEach(({ owner, path }) => tx.run(deleteTransaction, owner, path)));
+  }
 }
 
 /** The path of a request without what may differ between two spellings of it: API version, aliases, escapes. */
@@ -99,7 +106,7 @@ export class Idempotency {
       return new Reply(recorded.status, new JsonText([recorded.body]));
     }
     const id = params[route.transaction ?? ''] ?? '';
-    const work = handle({ id, record: (tx, body) => this.#record(tx, owner, path, id, body) });
+    const work = handle({ id, record: (tx, body) => this.#record(tx, owner, path, body) });
     this.#inFlight.set(key, work);
     try {
       return await work;
@@ -108,19 +115,8 @@ export class Idempotency {
     }
   }
 
-  #record(tx: Tx, owner: string, path: string, id: string, body: unknown): void {
-    const eventId = memberOf(body, 'event_id');
-    const text = JSON.stringify(body);
-    tx.run(
-      insertTransaction,
-      owner,
-      path,
-      200,
-      text,
-      this.#clock.now(),
-      id,
-      typeof eventId === 'string' ? eventId : null,
-    );
+  #record(tx: Tx, owner: string, path: string, body: unknown): void {
+    tx.run(insertTransaction, owner, path, 200, JSON.stringify(body), this.#clock.now());
     tx.touch(`transaction:${owner}\n${path}`);
   }
 }

@@ -7,7 +7,7 @@ export type {
   ServerClaim,
   ServerRequest,
 } from './auth-kinds.ts';
-export { deleteTransactions, pruneTransactions, transactionIdOf } from './idempotency.ts';
+export { deleteTransactions, pruneTransactions } from './idempotency.ts';
 export { Metrics } from './metrics.ts';
 export { RateLimiter } from './rate-limit.ts';
 export {

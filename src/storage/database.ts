@@ -174,6 +174,8 @@ export class Database implements Reader {
   }
 
   #runGroup(): void {
+    const [first] = this.#queue;
+    if (first !== undefined && this.#queue.length === 1) return this.#runAlone(first);
     const started = performance.now();
     const tx = new GroupTx(this.#writer, this.#sequence);
     const finished: Finished[] = [];
@@ -199,6 +201,32 @@ export class Database implements Reader {
     this.#settleGroup(tx, finished);
   }
 
+  /** A group of one: the transaction itself is what a failure takes back, without the cost of a savepoint. */
+  #runAlone(unit: Unit): void {
+    this.#queue = [];
+    const tx = new GroupTx(this.#writer, this.#sequence);
+    const reservedBefore = this.#sequence.reservedBound;
+    let isDone = false;
+    let value: unknown;
+    try {
+      this.#readers.writeBegins();
+      this.#writer.run(begin);
+      if (this.#sequence.low) tx.reserve();
+      value = unit.work(tx);
+      isDone = true;
+      this.#writer.run(commit);
+    } catch (error) {
+      this.#sequence.restore(reservedBefore);
+      // A full disk may have rolled it back already: that is a fault of the commit, not of the unit.
+      if (isDone || !this.#writer.raw.inTransaction) return this.#failGroup([unit], error);
+      this.#writer.exec('ROLLBACK');
+      return this.#failUnit(unit, error);
+    } finally {
+      this.#readers.writeEnded();
+    }
+    this.#settleGroup(tx, [{ unit, value }]);
+  }
+
   #runUnit(tx: GroupTx, unit: Unit, finished: Finished[]): void {
     const mark = tx.mark();
     this.#writer.run(openUnit);
@@ -212,10 +240,15 @@ export class Database implements Reader {
       this.#writer.run(undoUnit);
       this.#writer.run(keepUnit);
       tx.rollbackTo(mark);
-      if (error instanceof NotReady && unit.throwbacks < mostThrowbacks) return this.#throwBack(unit, error);
-      this.#counters.failedUnits += 1;
-      unit.reject(error);
+      this.#failUnit(unit, error);
     }
+  }
+
+  /** Nothing of the unit stands: it is told, or runs again when what it lacked is there. */
+  #failUnit(unit: Unit, error: unknown): void {
+    if (error instanceof NotReady && unit.throwbacks < mostThrowbacks) return this.#throwBack(unit, error);
+    this.#counters.failedUnits += 1;
+    unit.reject(error);
   }
 
   /** The unit runs again, behind what waits by then. */

@@ -81,6 +81,8 @@ export const threadEventsProjection = (rooms: RoomReader): Projection => ({
   apply: (tx, entry) => {
     if (entry.topic === 'room.purged') deletePurged(tx, rooms, entry);
     if (entry.topic !== 'room.event' && entry.topic !== 'room.backfilled') return;
+    // Most events are ruled out by what is in memory.
+    if (relationIn(rooms.roomEvent(tx, entry.event).content)?.relType !== 'm.thread') return;
     const event = rooms.event(tx, entry.event);
     if (event !== undefined) addThreadEvent(tx, event);
   },
@@ -102,7 +104,7 @@ function addThreadEvent(tx: Tx, event: StoredEvent): void {
 function rowOf(
   event: StoredEvent,
 ): [room: number, slot: number, live: number, depth: number, event: number, root: string] | undefined {
-  // Most events are ruled out without being parsed.
+  // Most events are ruled out without being parsed (a rebuild reads them all).
   if (event.place === undefined || !event.client.includes('m.thread')) return undefined;
   const relation = relationIn(contentOf(event));
   if (relation?.relType !== 'm.thread') return undefined;

@@ -120,13 +120,9 @@ CREATE TABLE http_transactions (
   path TEXT NOT NULL,                    -- method, blank, path with the transaction id
   status INTEGER NOT NULL,               -- HTTP status of the recorded answer (2xx)
   body TEXT NOT NULL,                    -- JSON body of the recorded answer
-  created_at INTEGER NOT NULL, transaction_id TEXT NOT NULL DEFAULT '', event_id TEXT,           -- ms
+  created_at INTEGER NOT NULL,           -- ms
   PRIMARY KEY (owner, path)
 ) STRICT, WITHOUT ROWID;
-
-CREATE INDEX http_transactions_by_age ON http_transactions (created_at);
-
-CREATE INDEX http_transactions_by_event ON http_transactions (owner, event_id) WHERE event_id IS NOT NULL;
 
 CREATE TABLE kernel_meta (
   key TEXT PRIMARY KEY,                  -- a name: server_name, …

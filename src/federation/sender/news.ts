@@ -81,7 +81,8 @@ export class News {
 
   #event(snapshot: Snapshot, { room, sender, broughtBy, stateChanged }: RoomEventEntry, position: Position): void {
     const { rooms } = this.#parts;
-    if (broughtBy !== undefined || this.#isOurs(sender)) {
+    const concernsOthers = broughtBy !== undefined || this.#isOurs(sender);
+    if (concernsOthers && rooms.hasOtherHosts(snapshot, room, position)) {
       const hosts = rooms.hostsAt(snapshot, room, position).filter((server) => server !== broughtBy);
       this.#parts.sender.events(hosts, position);
     }

@@ -54,8 +54,8 @@ export function eventReader(stores: Stores): EventReader {
     roomEvent: (snapshot, nid) => {
       const outside = nid < 0 ? stores.outOfBand.event(snapshot, nid) : undefined;
       if (outside !== undefined) return outside.event;
-      const { room } = events.knownMeta(snapshot, nid);
-      return events.parsed(snapshot, nid, rooms.byNid(snapshot, room).rules);
+      const meta = events.knownMeta(snapshot, nid);
+      return events.parsed(snapshot, nid, rooms.byNid(snapshot, meta.room).rules, meta);
     },
   };
 }

@@ -92,8 +92,7 @@ export class EventStore {
   }
 
   /** The event parsed, redacted when a redaction is in force. */
-  parsed(snapshot: Snapshot, nid: EventNid, rules: RoomVersionRules): RoomEvent {
-    const meta = this.knownMeta(snapshot, nid);
+  parsed(snapshot: Snapshot, nid: EventNid, rules: RoomVersionRules, meta = this.knownMeta(snapshot, nid)): RoomEvent {
     const cacheKey = meta.redactedBy > 0 ? -nid : nid;
     const known = this.#parsed.get(cacheKey);
     if (known !== undefined) return known;
