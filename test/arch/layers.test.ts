@@ -21,8 +21,9 @@ const leaf = { 'src/util/log.ts': [], 'src/storage/index.ts': [], 'src/storage/r
 
 test('every module has its place in the order', () => {
   const folders = readdirSync(resolve(import.meta.dirname, '../../src'), { withFileTypes: true });
-  const modules = folders.filter((entry) => entry.isDirectory() && entry.name !== 'commands').map(({ name }) => name);
-  expect(modules.filter((name) => !layers.includes(name))).toEqual([]);
+  const names = folders.filter((entry) => entry.isDirectory()).map(({ name }) => name);
+  // Parts of the program that joins the modules: they stand above all of them.
+  expect(names.filter((name) => !layers.includes(name)).sort()).toEqual(['commands', 'modules']);
 });
 
 describe('the layer check', () => {

@@ -69,7 +69,7 @@ const faultOfLocal = (file: string, target: string, graph: Graph): string | unde
   if (from === to) return undefined;
   const above = layers.indexOf(to ?? '');
   const below = layers.indexOf(from ?? '');
-  // What stands beside the modules (cli, app, commands) is above them all.
+  // What stands beside the modules (cli, app, commands, the parts of modules.ts) is above them all.
   if (below >= 0 && (above < 0 || above > below)) return `${from} stands before ${to ?? 'this'} and may not import it`;
   if (from !== undefined && to !== undefined && apart[from]?.includes(to))
     return `${from} and ${to} meet on the bus only`;
