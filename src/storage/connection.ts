@@ -10,6 +10,11 @@ export interface ConnectionOptions {
 
 /** A consistent view of the database; valid within the turn (or the callback) that it was handed to. */
 export interface Snapshot {
+  /**
+   * Only a write transaction has one: it stands for all that the transaction has read and written, so that a store may
+   * remember rows under it. After a unit was taken back it is another one.
+   */
+  readonly epoch?: object;
   get<P extends readonly SqlValue[], R>(statement: SqlStatement<P, R>, ...params: P): R | undefined;
   all<P extends readonly SqlValue[], R>(statement: SqlStatement<P, R>, ...params: P): R[];
   /** Rows one by one; the iterator must be run to its end or returned before anything else is asked of the handle. */

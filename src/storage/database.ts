@@ -104,6 +104,21 @@ export class Database implements Reader {
     });
   }
 
+  /**
+   * As `write`, for whoever need not wait for the disk between two steps: `committed` has the value when other work may
+   * build on it, `written` resolves when it is on disk. Nobody may be told of it before that, or before a later write is.
+   */
+  begin<T>(work: (tx: Tx) => NotPromise<T>): { readonly committed: Promise<T>; readonly written: Promise<void> } {
+    const { promise: committed, resolve, reject } = Promise.withResolvers<T>();
+    const written = this.write((tx): void => {
+      const value = work(tx);
+      tx.afterCommit(() => resolve(value));
+    });
+    // Who waits for the commit only hears of its failure there.
+    written.catch(reject);
+    return { committed, written };
+  }
+
   /** Reads within this turn, from the last commit. The handle is not valid after the callback. */
   read<T>(work: (snapshot: Snapshot) => NotPromise<T>): T {
     return this.#readers.read(work);

@@ -34,10 +34,15 @@ export class GroupTx implements Tx {
   readonly committed: (() => void)[] = [];
   readonly durable: (() => void)[] = [];
   readonly touched = new Set<string>();
+  #epoch: object = {};
 
   constructor(connection: Connection, sequence: Sequence) {
     this.#connection = connection;
     this.#sequence = sequence;
+  }
+
+  get epoch(): object {
+    return this.#epoch;
   }
 
   get<P extends readonly SqlValue[], R>(statement: SqlStatement<P, R>, ...params: P): R | undefined {
@@ -90,6 +95,7 @@ export class GroupTx implements Tx {
   rollbackTo(mark: Mark): void {
     this.committed.length = mark.committed;
     this.durable.length = mark.durable;
+    this.#epoch = {};
     // A reservation made within the unit went with it; the Positions that it had are void.
     this.#sequence.restore(mark.reserved);
   }

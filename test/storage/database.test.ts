@@ -162,6 +162,70 @@ describe('INVARIANTS 2: effects after the commit', () => {
     await db.close();
   });
 
+  test('what is begun can be built on once it is committed, before it is on disk', async () => {
+    const db = open();
+    const order: string[] = [];
+    const first = db.begin((tx) => {
+      tx.run(insert, 'first');
+      return tx.nextPosition();
+    });
+    void first.written.then(() => order.push('written'));
+    const position = await first.committed;
+    order.push('committed');
+    expect(rowsOf(db)).toBe(1);
+    const shown = db.shown();
+    shown.position(position);
+    await shown.durable();
+    order.push('shown');
+    await first.written;
+    expect(order.indexOf('committed')).toBe(0);
+    const failing = db.begin(() => {
+      throw new Error('no');
+    });
+    await expect(failing.committed).rejects.toThrow('no');
+    await expect(failing.written).rejects.toThrow('no');
+    expect(rowsOf(db)).toBe(1);
+    await db.close();
+  });
+
+  test('reads of one turn see what was committed within it', async () => {
+    const db = open();
+    const counts: number[] = [];
+    await db.write((tx) => {
+      counts.push(rowsOf(db));
+      tx.run(insert, 'x');
+      // The transaction is not committed yet.
+      counts.push(rowsOf(db));
+      tx.afterCommit(() => counts.push(rowsOf(db)));
+    });
+    expect(counts).toEqual([0, 0, 1]);
+    await db.close();
+  });
+
+  test('a transaction has another epoch after a unit of it was taken back', async () => {
+    const db = open();
+    const epochs: unknown[] = [];
+    const note = (tx: { readonly epoch?: object }): void => void epochs.push(tx.epoch);
+    await Promise.all([
+      db.write(note),
+      db.write(note),
+      expect(
+        db.write((tx) => {
+          note(tx);
+          throw new Error('no');
+        }),
+      ).rejects.toThrow('no'),
+      db.write(note),
+    ]);
+    const [first, second, third, fourth] = epochs;
+    expect(first).toBeDefined();
+    expect(second).toBe(first);
+    expect(third).toBe(first);
+    expect(fourth).not.toBe(first);
+    db.read((snapshot) => expect(snapshot.epoch).toBeUndefined());
+    await db.close();
+  });
+
   test('writes are held and let go', async () => {
     const db = open();
     const release = db.hold();
