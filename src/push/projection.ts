@@ -207,6 +207,7 @@ export class PushProjection implements Projection {
     const { rooms } = this.#parts;
     let levels: PowerLevels | undefined;
     const powerLevels = (): PowerLevels => (levels ??= this.#powerLevels(tx, room));
+    let members: number | undefined;
     const client: JsonObject = {
       type: event.type,
       sender: event.sender,
@@ -220,7 +221,7 @@ export class PushProjection implements Projection {
       roomId: event.roomId,
       sender: event.sender,
       get memberCount() {
-        return rooms.joinedCount(tx, room);
+        return (members ??= rooms.joinedCount(tx, room));
       },
       get senderPowerLevel() {
         return powerLevelOf(event.sender, powerLevels());

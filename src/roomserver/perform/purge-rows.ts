@@ -100,6 +100,7 @@ export function deleteEvents(stores: Stores, tx: Tx, room: Room, nids: readonly 
     tx.run(deleteEdges, nid);
     for (const statement of Object.values(byNid)) tx.run(statement, nid);
   }
+  stores.events.forget();
 }
 
 /** False when the event does not tell whether it related to another one. */
@@ -121,10 +122,11 @@ function freeTarget({ events }: Stores, tx: Tx, room: Room, redaction: EventNid)
 export const keepNumbers = ({ events }: Stores, tx: Tx): void => void tx.run(upsertNumber, 'events', events.lastNid);
 
 /** Deletes all that is known of a room but its events and its number. */
-export function emptyRoomRows(tx: Tx, room: RoomNid): void {
+export function emptyRoomRows({ rooms }: Stores, tx: Tx, room: RoomNid): void {
   tx.run(deleteStripped, room);
   tx.run(deleteLocal, room);
   for (const statement of ofRoom) tx.run(statement, room);
+  rooms.forgetHead(room);
   tx.run(emptyRoom, room);
 }
 

@@ -111,7 +111,7 @@ function closeRoom(tx: Tx, { rooms, bus }: PurgeParts, room: Room, tell: readonl
     .filter(({ user }) => stores.members.isLocal(user))
     .map(({ user }) => user);
   const told = new Set([...inside, ...tell]);
-  emptyRoomRows(tx, room.nid);
+  emptyRoomRows(stores, tx, room.nid);
   bus.append(tx, { topic: 'room.state', room: room.nid, roomId: room.roomId });
   // A leave without an event: whoever was away learns of it, though nothing of the room is left.
   for (const user of told) rooms.setOutOfBandMembership(tx, room, user, 'leave', 0);

@@ -6,8 +6,8 @@ import type { EventId } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import type { RoomVersionRules } from '../../matrix/room-versions.ts';
 import { asPosition, sql, type Position, type SqlValue } from '../../storage/index.ts';
-import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, TypeNid } from '../types.ts';
-import { type StoredId, eventIdFrom } from './nids.ts';
+import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
+import { type StoredId, eventIdFrom, storedId } from './nids.ts';
 
 /**
  * Bits of `flags`. `readInFull`: auth rules read more of this member event than its membership; `toldState`: the state
@@ -169,6 +169,30 @@ export const metaOf = (row: MetaRow): EventMeta => ({
   after: (row.state_after === 0 ? row.snapshot : row.state_after) as SnapshotNid,
   redactedBy: row.redacted_by as EventNid,
   place: placeOf(row),
+});
+
+/** The columns of a new event up to `live`, in the order of `insertEvent`. */
+export const insertedValues = (meta: EventMeta): SqlValue[] => [
+  ...[meta.nid, storedId(meta.eventId), meta.room, meta.type, meta.key, meta.sender, meta.ts, meta.depth, meta.flags],
+  ...[meta.membership, meta.snapshot, meta.after === meta.snapshot ? 0 : meta.after],
+  ...[meta.place?.slot ?? null, meta.place?.live ?? null],
+];
+
+/** The event as readers get it, with the texts for its numbers. */
+export const storedEventOf = (
+  meta: EventMeta,
+  texts: Pick<StoredEvent, 'type' | 'stateKey' | 'sender' | 'client'>,
+): StoredEvent => ({
+  ...{ nid: meta.nid, eventId: meta.eventId, room: meta.room },
+  ...texts,
+  originServerTs: meta.ts,
+  depth: meta.depth,
+  snapshot: meta.snapshot,
+  outlier: (meta.flags & flag.outlier) !== 0,
+  rejected: (meta.flags & flag.rejected) !== 0,
+  softFailed: (meta.flags & flag.softFailed) !== 0,
+  redactedBy: meta.redactedBy,
+  place: meta.place,
 });
 
 /** Room order of two places (INVARIANTS 12). */

@@ -9,11 +9,12 @@ import { joinFromStorage, pduTextFromStorage, splitForStorage } from '../../matr
 import type { Position, Snapshot, Tx } from '../../storage/index.ts';
 import { LruCache } from '../../util/lru.ts';
 import { packList, unpackList } from '../../util/varint.ts';
-import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
+import type { EventNid, Membership, Place, RoomNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
 import { originalOf } from './annotations.ts';
 import * as rows from './event-rows.ts';
-import type { EntryRow, EventMeta, NewEvent, StoredRow, StoredTexts } from './event-rows.ts';
+import type { EntryRow, EventMeta, NewEvent, StoredTexts } from './event-rows.ts';
 import { type Counter, type Names, eventIdFrom, storedId } from './nids.ts';
+import { RowMemory } from './row-memory.ts';
 
 export class EventStore {
   readonly #counter: Counter;
@@ -24,6 +25,8 @@ export class EventStore {
   readonly #auth = new LruCache<number, readonly EventNid[]>({ max: 20_000 });
   /** Codes of member events; they never change, not by a redaction either. */
   readonly #memberships = new LruCache<number, number>({ max: 50_000 });
+
+  readonly #rows = new RowMemory();
 
   constructor(counter: Counter, types: Names<TypeNid>, keys: Names<StateKeyNid>) {
     this.#counter = counter;
@@ -38,12 +41,24 @@ export class EventStore {
 
   /** 0: not stored. */
   nidOf(snapshot: Snapshot, eventId: string): EventNid {
-    return (snapshot.get(rows.selectNid, storedId(eventId))?.nid ?? 0) as EventNid;
+    const remembered = this.#rows.of(snapshot);
+    const known = remembered?.nids.get(eventId);
+    if (known !== undefined) return known;
+    const nid = (snapshot.get(rows.selectNid, storedId(eventId))?.nid ?? 0) as EventNid;
+    if (nid > 0) remembered?.nids.set(eventId, nid);
+    return nid;
   }
 
   meta(snapshot: Snapshot, nid: EventNid): EventMeta | undefined {
+    if (nid === 0) return undefined;
+    const remembered = this.#rows.of(snapshot);
+    const known = remembered?.metas.get(nid);
+    if (known !== undefined) return known;
     const row = snapshot.get(rows.selectMeta, nid);
-    return row === undefined ? undefined : rows.metaOf(row);
+    if (row === undefined) return undefined;
+    const meta = rows.metaOf(row);
+    remembered?.metas.set(nid, meta);
+    return meta;
   }
 
   /** @throws Error when it is not stored */
@@ -69,8 +84,11 @@ export class EventStore {
   }
 
   stored(snapshot: Snapshot, nid: EventNid): StoredEvent | undefined {
+    if (nid === 0) return undefined;
+    const client = this.#rows.of(snapshot)?.clients.get(nid);
+    if (client !== undefined) return this.#storedOf(snapshot, this.knownMeta(snapshot, nid), client);
     const row = snapshot.get(rows.selectStored, nid);
-    return row === undefined ? undefined : this.#storedOf(snapshot, row);
+    return row === undefined ? undefined : this.#storedOf(snapshot, rows.metaOf(row), row.client);
   }
 
   /** NIDs of the event's auth events, in the order cited. */
@@ -154,7 +172,7 @@ export class EventStore {
     limit: number,
   ): StoredEvent[] {
     const found = snapshot.all(rows.selectBackward, room, ...rows.boundOf(after), ...rows.boundOf(upTo), limit);
-    return found.map((row) => this.#storedOf(snapshot, row));
+    return found.map((row) => this.#storedOf(snapshot, rows.metaOf(row), row.client));
   }
 
   timelineForward(
@@ -165,12 +183,14 @@ export class EventStore {
     limit: number,
   ): StoredEvent[] {
     const found = snapshot.all(rows.selectForward, room, ...rows.boundOf(after), ...rows.boundOf(upTo), limit);
-    return found.map((row) => this.#storedOf(snapshot, row));
+    return found.map((row) => this.#storedOf(snapshot, rows.metaOf(row), row.client));
   }
 
   /** Events that have a place, in the order of their numbers. */
   placedAfter(snapshot: Snapshot, after: EventNid, limit: number): StoredEvent[] {
-    return snapshot.all(rows.selectPlacedAfter, after, limit).map((row) => this.#storedOf(snapshot, row));
+    return snapshot
+      .all(rows.selectPlacedAfter, after, limit)
+      .map((row) => this.#storedOf(snapshot, rows.metaOf(row), row.client));
   }
 
   /** A number for an event that is about to be stored. */
@@ -194,30 +214,32 @@ export class EventStore {
     const readInFull =
       isMember &&
       ['third_party_invite', 'join_authorised_via_users_server'].some((key) => Object.hasOwn(event.content, key));
-    tx.run(
-      rows.insertEvent,
+    const meta: EventMeta = {
       nid,
-      storedId(event.eventId),
-      added.room,
-      this.#types.intern(tx, event.type),
+      eventId: event.eventId,
+      room: added.room,
+      type: this.#types.intern(tx, event.type),
       key,
-      event.sender === event.stateKey ? key : this.#keys.intern(tx, event.sender),
-      event.originServerTs,
-      event.depth,
-      added.flags | (readInFull ? rows.flag.readInFull : 0),
-      isMember ? rows.membershipCode(event.content.membership) : 0,
-      added.snapshot,
-      added.after === added.snapshot ? 0 : added.after,
-      place?.slot ?? null,
-      place?.live ?? null,
-      packList(auth),
-      prev === undefined ? null : packList(prev),
-    );
+      sender: event.sender === event.stateKey ? key : this.#keys.intern(tx, event.sender),
+      ts: event.originServerTs,
+      depth: event.depth,
+      flags: added.flags | (readInFull ? rows.flag.readInFull : 0),
+      membership: isMember ? rows.membershipCode(event.content.membership) : 0,
+      snapshot: added.snapshot,
+      after: added.after === 0 ? added.snapshot : added.after,
+      redactedBy: 0 as EventNid,
+      place: place && { ...place, depth: event.depth, nid },
+    };
+    tx.run(rows.insertEvent, ...rows.insertedValues(meta), packList(auth), prev === undefined ? null : packList(prev));
     tx.run(rows.insertTexts, nid, texts.client, texts.rest);
     // Outliers come by thousands, and most are never asked for again.
     if ((added.flags & rows.flag.outlier) !== 0) return texts.client;
     this.#auth.set(nid, auth);
     this.#parsed.set(nid, event);
+    const remembered = this.#rows.of(tx);
+    remembered?.nids.set(event.eventId, nid);
+    remembered?.metas.set(nid, meta);
+    remembered?.clients.set(nid, texts.client);
     return texts.client;
   }
 
@@ -241,6 +263,7 @@ export class EventStore {
   /** Changes what an event's judgement decides. */
   updateJudged(tx: Tx, nid: EventNid, judged: Pick<NewEvent, 'flags' | 'snapshot' | 'after' | 'place'>): void {
     const after = judged.after === judged.snapshot ? 0 : judged.after;
+    this.#rows.changed(nid);
     tx.run(
       rows.updateJudged,
       judged.flags,
@@ -254,12 +277,14 @@ export class EventStore {
 
   /** Replaces the texts and says by which redaction (0: none any more). */
   updateRedacted(tx: Tx, nid: EventNid, redaction: EventNid, texts: StoredTexts): void {
+    this.#rows.changed(nid);
     tx.run(rows.updateTexts, texts.client, texts.rest, nid);
     tx.run(rows.updateRedactedBy, redaction, nid);
   }
 
   /** Another redaction is the one in force; the texts stay. */
   updateRedactedBy(tx: Tx, nid: EventNid, redaction: EventNid): void {
+    this.#rows.changed(nid);
     tx.run(rows.updateRedactedBy, redaction, nid);
   }
 
@@ -273,23 +298,14 @@ export class EventStore {
     return snapshot.get(rows.selectVerdict, nid)?.reason ?? '';
   }
 
-  #storedOf(snapshot: Snapshot, row: StoredRow): StoredEvent {
-    return {
-      nid: row.nid as EventNid,
-      eventId: eventIdFrom(row.event_id),
-      room: row.room as RoomNid,
-      type: this.#types.text(snapshot, row.type as TypeNid),
-      stateKey: row.state_key === 0 ? null : this.#keys.text(snapshot, row.state_key as StateKeyNid),
-      sender: this.#keys.text(snapshot, row.sender as StateKeyNid) as UserId,
-      originServerTs: row.ts,
-      depth: row.depth,
-      client: row.client,
-      snapshot: row.snapshot as SnapshotNid,
-      outlier: (row.flags & rows.flag.outlier) !== 0,
-      rejected: (row.flags & rows.flag.rejected) !== 0,
-      softFailed: (row.flags & rows.flag.softFailed) !== 0,
-      redactedBy: row.redacted_by as EventNid,
-      place: rows.placeOf(row),
-    };
+  /** Rows were deleted. */
+  forget(): void {
+    this.#rows.clear();
+  }
+
+  #storedOf(snapshot: Snapshot, meta: EventMeta, client: string): StoredEvent {
+    const stateKey = meta.key === 0 ? null : this.#keys.text(snapshot, meta.key);
+    const sender = this.#keys.text(snapshot, meta.sender) as UserId;
+    return rows.storedEventOf(meta, { type: this.#types.text(snapshot, meta.type), stateKey, sender, client });
   }
 }

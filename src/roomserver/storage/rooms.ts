@@ -123,6 +123,8 @@ export interface StateRow {
 export class RoomStore {
   readonly #counter: Counter;
   readonly #rooms = new LruCache<number, Room>({ max: 2_000 });
+  /** Those that a write transaction has read. */
+  #heads: { readonly epoch: object; readonly byRoom: Map<RoomNid, RoomHead> } | undefined;
 
   constructor(counter: Counter) {
     this.#counter = counter;
@@ -175,30 +177,44 @@ export class RoomStore {
   }
 
   setCreateEvent(tx: Tx, room: RoomNid, event: EventNid): void {
+    this.forgetHead(room);
     tx.run(updateCreateEvent, event, room);
   }
 
   head(snapshot: Snapshot, room: RoomNid): RoomHead {
-    const head = snapshot.get(selectHead, room);
+    const { epoch } = snapshot;
+    if (epoch !== undefined && this.#heads?.epoch !== epoch) this.#heads = { epoch, byRoom: new Map() };
+    const remembered = epoch === undefined ? undefined : this.#heads?.byRoom;
+    const head = remembered?.get(room) ?? snapshot.get(selectHead, room);
     if (head === undefined) throw new Error(`room ${room} is missing`);
+    remembered?.set(room, head);
     return head;
+  }
+
+  /** The row has changed. */
+  forgetHead(room: RoomNid): void {
+    this.#heads?.byRoom.delete(room);
   }
 
   /** Sets the current state and writes its row in the room's history. */
   setSnapshot(tx: Tx, room: RoomNid, snapshot: SnapshotNid, position: Position): void {
+    this.forgetHead(room);
     tx.run(updateSnapshot, snapshot, room);
     tx.run(insertHistory, room, position, snapshot);
   }
 
   addCounts(tx: Tx, room: RoomNid, joined: number, invited: number): void {
+    this.forgetHead(room);
     if (joined !== 0 || invited !== 0) tx.run(updateCounts, joined, invited, room);
   }
 
   setBegins(tx: Tx, room: RoomNid, position: Position): void {
+    this.forgetHead(room);
     tx.run(updateBegins, position, room);
   }
 
   setLastPosition(tx: Tx, room: RoomNid, position: Position): void {
+    this.forgetHead(room);
     tx.run(updateLastPosition, position, room);
   }
 
