@@ -113,6 +113,10 @@ export interface InputOptions {
   readonly partialJoin?: PartialJoin;
   /** The server whose event we let into the room: it must reach all others from here (INVARIANTS 21). */
   readonly broughtBy?: ServerName;
+  /** Called with each verdict in the very commit that it stands in. */
+  readonly onVerdict?: (tx: Tx, event: RoomEvent, verdict: Verdict) => void;
+  /** Resolve with the last commit: who asks waits for the disk himself, with a later write, before telling anyone. */
+  readonly untilCommitted?: boolean;
 }
 
 export interface PartialJoin {

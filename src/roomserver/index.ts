@@ -18,6 +18,7 @@ export {
   type Handshakes,
   type HierarchyRequest,
   type Outcome,
+  type Settle,
   readHierarchy,
   type RemoteDirectory,
   type RemotePublicRooms,

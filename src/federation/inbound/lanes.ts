@@ -6,7 +6,14 @@
 import type { RoomId, ServerName } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import { checkPdu } from '../../matrix/pdu-check.ts';
-import { aclAllows, type Outcome, type RemoteRooms, type Room, type RoomReader } from '../../roomserver/index.ts';
+import {
+  aclAllows,
+  type Outcome,
+  type RemoteRooms,
+  type Room,
+  type RoomReader,
+  type Settle,
+} from '../../roomserver/index.ts';
 import type { Database } from '../../storage/index.ts';
 import { type BackoffPolicy, nextPause } from '../../util/backoff.ts';
 import type { Clock } from '../../util/clock.ts';
@@ -126,20 +133,28 @@ export class Lanes implements AsyncDisposable {
       if (first === undefined) break;
       const end = due.findIndex(({ origin }) => origin !== first.origin);
       const started = performance.now();
-      const outcomes = await this.#process(room, first.origin as ServerName, end === -1 ? due : due.slice(0, end));
+      const rows = end === -1 ? due : due.slice(0, end);
+      const settled = new Set<StagedRow>();
+      const outcomes = await this.#process(room, first.origin as ServerName, rows, settled);
       // Held until a handshake has ended.
       if (outcomes === undefined) return;
-      await this.#finish(room, outcomes, performance.now() - started);
+      await this.#finish(room, outcomes, settled, performance.now() - started);
+      // What came meanwhile has the room looked at again.
+      if (rows.length === due.length && due.length < batchSize) break;
     }
     const next = db.read((snapshot) => snapshot.get(selectNextRetry, room)?.retry_at ?? null);
     if (next !== null) this.#schedule(room, next);
   }
 
-  /** Outcomes of rows of one origin; undefined: this server is just entering the room. */
+  /**
+   * Outcomes of rows of one origin; undefined: this server is just entering the room. Rows that went with the commit of
+   * their verdict are put into `settled`.
+   */
   async #process(
     roomId: string,
     origin: ServerName,
     rows: readonly StagedRow[],
+    settled: Set<StagedRow>,
   ): Promise<Map<StagedRow, Settled> | undefined> {
     const { db, rooms, remote, serverName } = this.#parts;
     const outcomes = new Map<StagedRow, Settled>();
@@ -166,7 +181,13 @@ export class Lanes implements AsyncDisposable {
         rowOf.set(event.eventId, row);
       }
     }
-    const found = await remote.intake.receive(room, origin, events, this.#stopping.signal);
+    const settle: Settle = (tx, eventId, outcome) => {
+      const row = rowOf.get(eventId);
+      if (row === undefined || outcome.kind === 'waiting') return;
+      tx.run(deleteStaged, row.id);
+      tx.afterCommit(() => settled.add(row));
+    };
+    const found = await remote.intake.receive(room, origin, events, this.#stopping.signal, settle);
     for (const [eventId, outcome] of found) {
       const row = rowOf.get(eventId);
       if (row !== undefined) outcomes.set(row, outcome);
@@ -189,25 +210,18 @@ export class Lanes implements AsyncDisposable {
     return checked.value;
   }
 
-  /** Takes rows with a verdict away, lets the others wait, and tells who waits for them. */
-  async #finish(room: string, outcomes: ReadonlyMap<StagedRow, Settled>, tookMs: number): Promise<void> {
-    const { db, clock, log } = this.#parts;
+  /** Takes rows with a verdict away that are still there, lets the others wait, and tells who waits for them. */
+  async #finish(
+    room: string,
+    outcomes: ReadonlyMap<StagedRow, Settled>,
+    settled: ReadonlySet<StagedRow>,
+    tookMs: number,
+  ): Promise<void> {
+    const { log } = this.#parts;
     // What lacks something because we stop is taken up at the next start.
     if (this.#stopping.signal.aborted) return;
-    const now = clock.now();
-    let useless = false;
-    await db.write((tx) => {
-      for (const [row, outcome] of outcomes) {
-        const age = now - row.received_at;
-        useless ||= outcome.kind === 'waiting' || outcome.kind === 'dropped';
-        if (outcome.kind !== 'waiting' || age > forgetMs) tx.run(deleteStaged, row.id);
-        else tx.run(updateRetry, now + pauseAfter(row.attempts, age), row.id);
-      }
-      const [first] = outcomes.keys();
-      if (useless && tookMs > slowMs && first !== undefined) {
-        tx.run(postponeOrigin, now + Math.round(tookMs), room, first.origin);
-      }
-    });
+    const left = [...outcomes].filter(([row]) => !settled.has(row));
+    if (left.length > 0) await this.#store(room, left, tookMs);
     for (const [row, outcome] of outcomes) {
       if (outcome.kind !== 'accepted' && outcome.kind !== 'taken') {
         const { origin, event_id: event } = row;
@@ -221,6 +235,26 @@ export class Lanes implements AsyncDisposable {
       this.#waiters.delete(row.id);
       for (const resolve of waiting) resolve(outcome);
     }
+  }
+
+  /** Resolves with the commit: who waits for an outcome writes something himself before he tells anybody. */
+  async #store(room: string, outcomes: readonly (readonly [StagedRow, Settled])[], tookMs: number): Promise<void> {
+    const { db, clock } = this.#parts;
+    const now = clock.now();
+    let useless = false;
+    const unit = db.begin((tx) => {
+      for (const [row, outcome] of outcomes) {
+        const age = now - row.received_at;
+        useless ||= outcome.kind === 'waiting' || outcome.kind === 'dropped';
+        if (outcome.kind !== 'waiting' || age > forgetMs) tx.run(deleteStaged, row.id);
+        else tx.run(updateRetry, now + pauseAfter(row.attempts, age), row.id);
+      }
+      const [first] = outcomes;
+      if (useless && tookMs > slowMs && first !== undefined) {
+        tx.run(postponeOrigin, now + Math.round(tookMs), room, first[0].origin);
+      }
+    });
+    await unit.committed;
   }
 
   #schedule(room: string, at: number): void {

@@ -55,8 +55,17 @@ type Sorted =
       readonly eventId: string | undefined;
       readonly roomId: string;
       readonly text: string;
-      readonly event: RoomEvent | undefined;
+      /** Undefined where the room is not known yet. */
+      readonly known: { readonly room: Room; readonly event: RoomEvent } | undefined;
     };
+
+/** How we and the sender stand to a room. */
+interface Standing {
+  readonly room: Room | undefined;
+  readonly joined: boolean;
+  /** Its ACL lets the sender take part. */
+  readonly allowed: boolean;
+}
 
 interface Staged {
   readonly eventId: string | undefined;
@@ -121,7 +130,8 @@ export class Transactions {
     const note = (eventId: string | undefined, error?: string): void => {
       if (eventId !== undefined) results.set(eventId, error === undefined ? {} : { error });
     };
-    const sorted = pdus.map((text) => this.#sort(origin, text));
+    const standingOf = this.#standings(origin);
+    const sorted = pdus.map((text) => this.#sort(text, standingOf));
     const staged = await this.#stage(origin, sorted);
     for (const item of sorted) {
       if (item.kind === 'answered') note(item.eventId, item.error);
@@ -146,24 +156,38 @@ export class Transactions {
     return answer;
   }
 
+  /** What is known of rooms in this turn, looked up once. */
+  #standings(origin: ServerName): (roomId: string) => Standing {
+    const { db, rooms, serverName } = this.#parts;
+    const known = new Map<string, Standing>();
+    return (roomId) => {
+      let standing = known.get(roomId);
+      if (standing === undefined) {
+        standing = db.read((snapshot) => {
+          const room = rooms.room(snapshot, roomId);
+          return {
+            room,
+            joined: room !== undefined && rooms.isServerJoined(snapshot, room.nid, serverName),
+            allowed: room === undefined || aclAllows(snapshot, rooms, room, origin),
+          };
+        });
+        known.set(roomId, standing);
+      }
+      return standing;
+    };
+  }
+
   /** What a PDU is about, before anything is stored. */
-  #sort(origin: ServerName, text: string): Sorted {
-    const { db, rooms, remote, serverName } = this.#parts;
+  #sort(text: string, standingOf: (roomId: string) => Standing): Sorted {
+    const { remote } = this.#parts;
     const pdu = parseJson(text);
     const roomId = asString(memberOf(pdu, 'room_id'));
     if (!isJsonObject(pdu) || roomId === undefined) return refused(guessId(pdu), 'it names no room');
-    const { room, joined, allowed } = db.read((snapshot) => {
-      const found = rooms.room(snapshot, roomId);
-      return {
-        room: found,
-        joined: found !== undefined && rooms.isServerJoined(snapshot, found.nid, serverName),
-        allowed: found === undefined || aclAllows(snapshot, rooms, found, origin),
-      };
-    });
+    const { room, joined, allowed } = standingOf(roomId);
     if (!joined) {
       const eventId = guessId(pdu, room?.rules);
       return remote.handshakes.isUnderWay(roomId)
-        ? { kind: 'stage', eventId, roomId, text, event: undefined }
+        ? { kind: 'stage', eventId, roomId, text, known: undefined }
         : { kind: 'outside', eventId, roomId, text };
     }
     return room === undefined ? refused(undefined, notInRoom) : sortInRoom(room, pdu, text, allowed);
@@ -173,22 +197,35 @@ export class Transactions {
     const toStage = sorted.filter((item) => item.kind === 'stage');
     if (toStage.length === 0) return [];
     const { db, clock } = this.#parts;
+    this.#verifyAhead(toStage.flatMap(({ known }) => known ?? []));
     const staged: Staged[] = [];
-    await db.write((tx) => {
+    const unit = db.begin((tx) => {
       const now = clock.now();
-      for (const { roomId, eventId, text, event } of toStage) {
+      for (const { roomId, eventId, text, known } of toStage) {
         // An id that was only guessed must not stand for the event.
-        const id = stage(tx, { room: roomId, origin, eventId: event?.eventId, body: text }, now);
+        const id = stage(tx, { room: roomId, origin, eventId: known?.event.eventId, body: text }, now);
         tx.afterCommit(() => {
-          if (event !== undefined) this.#lanes.keep(id, event);
+          if (known !== undefined) this.#lanes.keep(id, known.event);
           staged.push({ eventId, outcome: this.#lanes.outcomeOf(id) });
         });
       }
-      tx.afterDurable(() => {
+      tx.afterCommit(() => {
         for (const room of new Set(toStage.map(({ roomId }) => roomId))) this.#lanes.wake(room);
       });
     });
+    // The record of the answer comes behind it on its way to the disk: nothing is answered before both are there.
+    await unit.committed;
     return staged;
+  }
+
+  /** Signatures are verified together, beside the staging. */
+  #verifyAhead(events: readonly { readonly room: Room; readonly event: RoomEvent }[]): void {
+    for (const [rules, some] of Map.groupBy(events, ({ room }) => room.rules)) {
+      this.#parts.remote.intake.verifyAhead(
+        some.map(({ event }) => event),
+        rules,
+      );
+    }
   }
 
   async #outside(
@@ -210,7 +247,7 @@ function sortInRoom(room: Room, pdu: JsonObject, text: string, allowed: boolean)
   // "ACLs MUST be applied to all PDUs on a per-PDU basis."
   if (!allowed) return refused(eventId, 'the room does not let this server take part');
   if (event.roomId !== room.roomId) return refused(eventId, 'the event belongs to another room');
-  return { kind: 'stage', eventId, roomId: event.roomId satisfies RoomId, text, event };
+  return { kind: 'stage', eventId, roomId: event.roomId satisfies RoomId, text, known: { room, event } };
 }
 
 /** The id of an event that nobody will look at any more, for the answer: as good as can be told. */

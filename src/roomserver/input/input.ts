@@ -52,7 +52,7 @@ export function roomInput(db: Database, tools: PipelineTools): RoomInput {
       while (verdicts.length < events.length) {
         try {
           const limit = alone > 0 ? 1 : events.length;
-          const unit = beginUnit(db, (tx) => receiveSome(tools, tx, batch, verdicts.length, limit));
+          const unit = db.begin((tx) => receiveSome(tools, tx, batch, verdicts.length, limit));
           verdicts.push(...(await unit.committed));
           written.push(unit.written);
           alone = Math.max(0, alone - 1);
@@ -62,21 +62,10 @@ export function roomInput(db: Database, tools: PipelineTools): RoomInput {
           else alone = error.index - verdicts.length + 1;
         }
       }
-      await Promise.all(written);
+      if (options.untilCommitted !== true) await Promise.all(written);
       return new Map(events.map((event, index) => [event.eventId, verdicts[index] ?? unknownRoom]));
     },
   };
-}
-
-/** A write whose value can be had when it is committed: what follows need not wait for the disk, but for its turn. */
-function beginUnit<T>(db: Database, work: (tx: Tx) => T): { committed: Promise<T>; written: Promise<void> } {
-  const { promise, resolve, reject } = Promise.withResolvers<T>();
-  const written = db.write((tx): void => {
-    const value = work(tx);
-    tx.afterCommit(() => resolve(value));
-  });
-  written.catch(reject);
-  return { committed: promise, written };
 }
 
 const unknownRoom: Verdict = { kind: 'dropped', reason: 'the room is not known' };
@@ -143,7 +132,9 @@ function receiveSome(tools: PipelineTools, tx: Tx, batch: Batch, from: number, l
     const event = batch.events[index];
     if (event === undefined) break;
     try {
-      verdicts.push(receive(tools, tx, batch, event, cited));
+      const verdict = receive(tools, tx, batch, event, cited);
+      batch.options.onVerdict?.(tx, event, verdict);
+      verdicts.push(verdict);
     } catch (error) {
       if (error instanceof ResolutionTooLarge) error.index = index;
       throw error;

@@ -49,6 +49,7 @@ export class AuthEvents {
     let citing: readonly RoomEvent[] = [...batch, ...pool.values()];
     for (let round = 0; round < mostRounds && asked.size < mostFetched && !signal.aborted; round += 1) {
       const missing = this.#missing(citing, (id) => has(id) || asked.has(id));
+      if (missing.length === 0 && round === 0 && pool.size === 0) return [...batch];
       if (missing.length === 0) break;
       const wholeChains = round === chainRound || missing.length > mostSingles;
       const lacking = batch.length > 0 ? batch : [...pool.values()];

@@ -30,7 +30,7 @@ export type { TimeWish } from './by-time.ts';
 export type { RemoteDirectory, RemotePublicRooms } from './directory.ts';
 export type { Handshakes } from './handshakes.ts';
 export { type Hierarchy, type HierarchyRequest, readHierarchy } from './hierarchy.ts';
-export type { Outcome } from './intake.ts';
+export type { Outcome, Settle } from './intake.ts';
 export type { CheckedPdus, CheckWish, FailedPdu, PduChecker } from './pdus.ts';
 export type { RoomServers } from './servers.ts';
 

@@ -4,18 +4,22 @@
  * pipeline looks at everything again in its transaction.
  */
 import type { EventId, ServerName } from '../../matrix/ids.ts';
+import type { RoomVersionRules } from '../../matrix/room-versions.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
-import { asPosition } from '../../storage/index.ts';
-import type { Verdict } from '../core.ts';
+import { asPosition, type Tx } from '../../storage/index.ts';
+import type { InputOptions, Verdict } from '../core.ts';
 import type { Room } from '../types.ts';
 import type { AuthEvents } from './auth-events.ts';
 import type { MissingEvents } from './missing.ts';
 import { storingOrder } from './order.ts';
-import { type FetchParts, isInGraph, within } from './parts.ts';
+import { type FetchParts, isInGraph, isStored, within } from './parts.ts';
 import type { Recommendations } from './recommendations.ts';
 
 /** What became of a received event; `waiting`: something it needs cannot be had now, another time it may. */
 export type Outcome = Verdict | { readonly kind: 'waiting'; readonly reason: string };
+
+/** Called in the commit in which a received event gets its verdict. */
+export type Settle = (tx: Tx, eventId: EventId, outcome: Outcome) => void;
 
 /** Time for all that is fetched for one batch. */
 const batchMs = 120_000;
@@ -33,20 +37,31 @@ export class Intake {
     this.#recommendations = recommendations;
   }
 
+  /** Begins with checks 2 and 3 of events that `receive` is about to be given: these very objects. */
+  verifyAhead(events: readonly RoomEvent[], rules: RoomVersionRules): void {
+    const { db, rooms, pdus } = this.#parts;
+    const isNew = db.read((snapshot) => events.map(({ eventId }) => !isStored(rooms.stores, snapshot, eventId)));
+    pdus.verifyAhead(
+      events.filter((_event, index) => isNew[index]),
+      rules,
+    );
+  }
+
   /**
    * Receives events that passed check 1, in the order in which they were sent. At most one call a room at a time.
-   * Resolves with the outcome of each; what is fetched besides is stored too.
+   * Resolves with the outcome of each once it is committed, maybe not yet on disk; what is fetched besides is stored too.
    */
   async receive(
     room: Room,
     origin: ServerName,
     events: readonly RoomEvent[],
     signal?: AbortSignal,
+    settle?: Settle,
   ): Promise<Map<EventId, Outcome>> {
     const outcomes = new Map<EventId, Outcome>();
     const limited = within(batchMs, signal);
     const verified = await this.#check(room, events, outcomes);
-    const checked = verified.filter((event) => !this.#isFromBefore(room, event, outcomes));
+    const checked = this.#withoutHistory(room, verified, outcomes);
     const { pulled, told, withheld } = await this.#missing.fill(room, checked, origin, limited);
     for (const id of withheld) {
       outcomes.set(id, { kind: 'dropped', reason: 'the events that it stands on were not given' });
@@ -56,33 +71,43 @@ export class Intake {
     const servers = this.#parts.servers.inTurn(room, [origin]);
     const ready = await this.#auth.complete(room, batch, servers, limited);
     const { events: recommended, refused } = await this.#recommendations.of(room, ready);
-    const options = { stateAfterMissing: told, notRecommended: refused };
+    const options: InputOptions = {
+      stateAfterMissing: told,
+      notRecommended: refused,
+      untilCommitted: true,
+      onVerdict: (tx, { eventId }, verdict) => settle?.(tx, eventId, outcomeOf(verdict)),
+    };
     const verdicts = await this.#parts.rooms.input(room.roomId, recommended, 'live', options);
     for (const { eventId } of pushed) outcomes.set(eventId, outcomeOf(verdicts.get(eventId)));
     return outcomes;
   }
 
   /**
-   * An event of before our server's join that is known as part of the state or auth chain there, such as the invite that
-   * was accepted: it is history. Taken for news it would pull all that precedes it into timelines.
+   * Events of before our server's join that are known as part of the state or auth chain there, such as the invite that
+   * was accepted, are history. Taken for news they would pull all that precedes them into timelines.
    */
-  #isFromBefore(room: Room, { eventId, depth }: RoomEvent, outcomes: Map<EventId, Outcome>): boolean {
+  #withoutHistory(room: Room, events: readonly RoomEvent[], outcomes: Map<EventId, Outcome>): readonly RoomEvent[] {
     const { db, rooms } = this.#parts;
     return db.read((snapshot) => {
-      const event = rooms.eventById(snapshot, eventId);
       const { begins } = rooms.stores.rooms.head(snapshot, room.nid);
-      if (event?.outlier !== true || event.rejected || begins === 0) return false;
-      const [join] = rooms.timelineBackward(snapshot, room.nid, begins, asPosition(begins - 1), 1);
-      if (join === undefined || depth >= join.depth) return false;
-      outcomes.set(eventId, { kind: 'accepted', nid: event.nid });
-      return true;
+      const [join] = begins === 0 ? [] : rooms.timelineBackward(snapshot, room.nid, begins, asPosition(begins - 1), 1);
+      if (join === undefined) return events;
+      return events.filter(({ eventId, depth }) => {
+        if (depth >= join.depth) return true;
+        const event = rooms.eventById(snapshot, eventId);
+        if (event?.outlier !== true || event.rejected) return true;
+        outcomes.set(eventId, { kind: 'accepted', nid: event.nid });
+        return false;
+      });
     });
   }
 
   /** Checks 2 and 3; what stands in the graph has passed them. Failures become outcomes. */
   async #check(room: Room, events: readonly RoomEvent[], outcomes: Map<EventId, Outcome>): Promise<RoomEvent[]> {
     const { db, rooms, pdus } = this.#parts;
-    const isNew = db.read((snapshot) => events.map(({ eventId }) => !isInGraph(rooms.stores, snapshot, eventId)));
+    const isNew = db.read((snapshot) =>
+      events.map((event) => pdus.isAhead(event) || !isInGraph(rooms.stores, snapshot, event.eventId)),
+    );
     const verified = await pdus.verify(
       events.filter((_event, index) => isNew[index]),
       room.rules,

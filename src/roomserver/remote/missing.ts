@@ -28,6 +28,8 @@ export interface Filled {
   readonly withheld: ReadonlySet<EventId>;
 }
 
+const nothingMissing: Filled = { pulled: [], told: new Map(), withheld: new Set() };
+
 /** `answered`: at least one server did. */
 interface Pulled {
   readonly events: readonly RoomEvent[];
@@ -46,6 +48,7 @@ export class MissingEvents {
   /** Looks for what a batch of checked events stands on. */
   async fill(room: Room, batch: readonly RoomEvent[], origin: ServerName, signal: AbortSignal): Promise<Filled> {
     const known = new Map(batch.map((event) => [event.eventId, event]));
+    if (this.missingOf(room, batch, known).length === 0) return nothingMissing;
     const pulled: RoomEvent[] = [];
     const withheld = new Set<EventId>();
     let asking = 0;

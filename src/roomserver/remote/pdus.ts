@@ -3,7 +3,7 @@
  * whatever brought them: format, signatures, hashes. What passes is a RoomEvent that the pipeline can judge; what fails
  * fails alone.
  */
-import type { FedClient } from '../../fedclient/index.ts';
+import type { FedClient, SignatureVerdict } from '../../fedclient/index.ts';
 import type { EventId, RoomId } from '../../matrix/ids.ts';
 import { hasValidContentHash, redactEvent, type RoomEvent } from '../../matrix/pdu.ts';
 import { checkPdu, type PduCheckOptions } from '../../matrix/pdu-check.ts';
@@ -33,6 +33,11 @@ export interface CheckWish extends PduCheckOptions {
 
 export class PduChecker {
   readonly #verifyEvents: FedClient['verifyEvents'];
+  /** Of events that were handed in ahead: the verdicts of their list, and the place in it. */
+  readonly #ahead = new WeakMap<
+    RoomEvent,
+    { readonly verdicts: Promise<SignatureVerdict[]>; readonly place: number }
+  >();
 
   constructor({ verifyEvents }: Pick<FedClient, 'verifyEvents'>) {
     this.#verifyEvents = verifyEvents;
@@ -55,11 +60,24 @@ export class PduChecker {
     return { events: verified.events, failed: [...failed, ...verified.failed] };
   }
 
+  /** Begins with check 2 for events that `verify` is about to be given: these very objects. */
+  verifyAhead(events: readonly RoomEvent[], rules: RoomVersionRules): void {
+    if (events.length === 0) return;
+    const verdicts = this.#verifyEvents(events, rules);
+    // Whoever asks for them gets the failure too.
+    verdicts.catch(() => undefined);
+    for (const [place, event] of events.entries()) this.#ahead.set(event, { verdicts, place });
+  }
+
+  isAhead(event: RoomEvent): boolean {
+    return this.#ahead.has(event);
+  }
+
   /** Checks 2 and 3 for events whose format was checked. */
   async verify(candidates: readonly RoomEvent[], rules: RoomVersionRules): Promise<CheckedPdus> {
     const failed: FailedPdu[] = [];
     const slice = new Slice();
-    const verdicts = await this.#verifyEvents(candidates, rules);
+    const verdicts = await this.#signatures(candidates, rules);
     const events: RoomEvent[] = [];
     for (const [index, event] of candidates.entries()) {
       const verdict = verdicts[index];
@@ -69,5 +87,20 @@ export class PduChecker {
       await slice.tick();
     }
     return { events, failed };
+  }
+
+  async #signatures(
+    events: readonly RoomEvent[],
+    rules: RoomVersionRules,
+  ): Promise<readonly (SignatureVerdict | undefined)[]> {
+    const rest = events.filter((event) => !this.#ahead.has(event));
+    const fresh = rest.length === 0 ? [] : await this.#verifyEvents(rest, rules);
+    const freshOf = new Map(rest.map((event, index) => [event, fresh[index]]));
+    const verdicts: (SignatureVerdict | undefined)[] = [];
+    for (const event of events) {
+      const ahead = this.#ahead.get(event);
+      verdicts.push(ahead === undefined ? freshOf.get(event) : (await ahead.verdicts)[ahead.place]);
+    }
+    return verdicts;
   }
 }
