@@ -1,18 +1,29 @@
 /**
  * Resolves a room that was split in two while everybody in it changed a member event on both sides: 50,000 conflicted
- * events, with power levels and kicks among them, from columns in memory. Run: `node test/bench/state-res.ts [members]`.
+ * events, with power levels and kicks among them, from columns in memory. Run: `node test/bench/state-res.ts [members]`;
+ * with `--synapse PYTHON` (a Python that has matrix-synapse) Synapse's own resolver gets the very same events, its time
+ * is set in relation, and its result compared event for event.
  */
+import { execFileSync } from 'node:child_process';
+import { parseArgs } from 'node:util';
 import { authChecks } from '../../src/matrix/auth-checks.ts';
 import type { AuthEvent } from '../../src/matrix/auth-types.ts';
 import {
   type AuthRecord,
   type ConflictInput,
   type ResolutionSource,
+  type Winners,
   resolveConflicted,
   resolveConflictedInSlices,
 } from '../../src/matrix/state-res/index.ts';
+import { canonicalJson } from '../../src/matrix/canonical-json.ts';
+import type { RoomId } from '../../src/matrix/ids.ts';
+import { eventIdOf, type Pdu } from '../../src/matrix/pdu.ts';
+import type { RoomVersionRules } from '../../src/matrix/room-versions.ts';
 import { type EventDraft, makeEvent, rulesOf, testRoomId } from '../support/room-dag.ts';
+import { median } from './load/rows.ts';
 
+const rounds = 3;
 const alice = '@alice:h1';
 const moderator = (at: number): string => `@mod${at}:h1`;
 const kickEvery = 100;
@@ -20,8 +31,10 @@ const levelsEvery = 1000;
 
 /** An event table in columns, as the store has it; records are made when they are asked for. */
 class Columns implements ResolutionSource {
-  readonly roomId = testRoomId;
   readonly createNid = 1;
+  readonly rules: RoomVersionRules;
+  roomId = testRoomId as RoomId;
+  readonly #ids: string[] = [''];
   readonly #types: string[] = [''];
   readonly #stateKeys: string[] = [''];
   readonly #senders: string[] = [''];
@@ -30,7 +43,15 @@ class Columns implements ResolutionSource {
   readonly #auth: number[] = [];
   readonly #authFrom: number[] = [0, 0];
   readonly #contents = new Map<number, EventDraft>();
-  readonly #records = new Map<number, AuthRecord>();
+  #records = new Map<number, AuthRecord>();
+
+  constructor(rules: RoomVersionRules) {
+    this.rules = rules;
+  }
+
+  get last(): number {
+    return this.#types.length - 1;
+  }
 
   add(draft: EventDraft & { readonly membership?: string }, ts: number, auth: readonly number[]): number {
     const nid = this.#types.length;
@@ -42,7 +63,31 @@ class Columns implements ResolutionSource {
     this.#auth.push(...auth);
     this.#authFrom.push(this.#auth.length);
     if (draft.content !== undefined) this.#contents.set(nid, draft);
+    const isNamed = this.rules.eventIdFormat === 'field';
+    this.#ids.push(isNamed ? `$${(nid * 2654435761) % 4294967296}-${nid}` : eventIdOf(this.pdu(nid), this.rules));
+    if (nid === this.createNid && this.rules.roomIdIsCreateHash) this.roomId = `!${this.id(nid).slice(1)}` as RoomId;
     return nid;
+  }
+
+  id(nid: number): string {
+    return this.#ids[nid] ?? '';
+  }
+
+  /** As another server would get it, but for its hash and its signatures, which no resolution looks at. */
+  pdu(nid: number): Pdu {
+    const { type = '', content = {} } = this.event(nid) ?? {};
+    const isCreate = nid === this.createNid;
+    return {
+      ...(isCreate && this.rules.roomIdIsCreateHash ? {} : { room_id: this.roomId }),
+      ...{ type, content, sender: this.#senders[nid] ?? '', state_key: this.#stateKeys[nid] ?? '' },
+      ...{ depth: nid, origin_server_ts: this.#ts[nid] ?? 0, prev_events: [], hashes: { sha256: '' }, signatures: {} },
+      auth_events: this.#authOf(nid).map((cited) => this.id(cited)),
+    };
+  }
+
+  /** Lets every record be made anew. */
+  cool(): void {
+    this.#records = new Map();
   }
 
   record(nid: number): AuthRecord | undefined {
@@ -51,36 +96,49 @@ class Columns implements ResolutionSource {
     const type = this.#types[nid];
     if (type === undefined || nid === 0) return undefined;
     const record: AuthRecord = {
-      ...{ nid, type, eventId: `$${(nid * 2654435761) % 4294967296}-${nid}`, depth: nid, rejected: false },
+      ...{ nid, type, eventId: this.id(nid), depth: nid, rejected: false },
       stateKey: this.#stateKeys[nid] ?? '',
       sender: this.#senders[nid] ?? '',
       membership: this.#memberships[nid],
       needsContent: false,
       originServerTs: this.#ts[nid] ?? 0,
-      authNids: this.#auth.slice(this.#authFrom[nid], this.#authFrom[nid + 1]),
+      authNids: this.#authOf(nid),
     };
     this.#records.set(nid, record);
     return record;
   }
 
   event(nid: number): AuthEvent | undefined {
-    const draft = this.#contents.get(nid);
-    const record = this.record(nid);
-    if (record === undefined) return undefined;
-    return makeEvent(
-      nid === 1 ? '$create:h1' : record.eventId,
-      draft ?? { ...record, content: { membership: 'join' } },
-    );
+    const [type, sender] = [this.#types[nid], this.#senders[nid]];
+    if (type === undefined || sender === undefined || nid === 0) return undefined;
+    const stateKey = this.#stateKeys[nid] ?? '';
+    const bare = { type, sender, stateKey, content: { membership: this.#memberships[nid] ?? '' } };
+    return makeEvent(this.id(nid), { ...(this.#contents.get(nid) ?? bare), roomId: this.roomId });
+  }
+
+  #authOf(nid: number): number[] {
+    return this.#auth.slice(this.#authFrom[nid], this.#authFrom[nid + 1]);
   }
 }
 
+interface SplitRoom {
+  readonly input: ConflictInput;
+  readonly table: Columns;
+  /** The two whole states. */
+  readonly sets: readonly (readonly number[])[];
+}
+
 /** The split room: `members` joins, then on each of two sides one more member event of everybody. */
-function splitRoom(version: string, members: number): ConflictInput {
-  const table = new Columns();
+function splitRoom(version: string, members: number): SplitRoom {
   const rules = rulesOf(version);
+  const table = new Columns(rules);
   const mods = Array.from({ length: 10 }, (_, at) => [moderator(at), 50] as const);
   const users = { ...Object.fromEntries(mods), ...(rules.privilegedCreators ? {} : { [alice]: 100 }) };
-  const create = table.add({ type: 'm.room.create', sender: alice, stateKey: '', content: { creator: alice } }, 0, []);
+  const create = table.add(
+    { type: 'm.room.create', sender: alice, stateKey: '', content: { creator: alice, room_version: version } },
+    0,
+    [],
+  );
   const cited = rules.roomIdIsCreateHash ? [] : [create];
   const join = (user: string, ts: number, auth: number[]): number =>
     table.add({ type: 'm.room.member', sender: user, stateKey: user, membership: 'join' }, ts, [...cited, ...auth]);
@@ -120,29 +178,77 @@ function splitRoom(version: string, members: number): ConflictInput {
     get: (type: string, key: string) => shared.get(`${type}|${key}`),
     nids: () => [...shared.values()],
   };
-  return { conflicted, unconflicted, source: table, rules, checks: authChecks };
+  const input = { conflicted, unconflicted, source: table, rules, checks: authChecks };
+  return { input, table, sets: conflicted.map((side) => [...shared.values(), ...side]) };
 }
 
-const members = Number(process.argv[2] ?? 25_000);
+interface SynapseRun {
+  /** The resolver alone, in each round, and what this bench's own store took of it besides. */
+  readonly ms: readonly number[];
+  readonly storeMs: readonly number[];
+  readonly state: readonly (readonly [type: string, stateKey: string, eventId: string])[];
+}
+
+function resolveWithSynapse(python: string, version: string, { table, sets }: SplitRoom): SynapseRun {
+  const head = { version, room: table.roomId, sets: sets.map((set) => set.map((nid) => table.id(nid))) };
+  const lines = [JSON.stringify(head)];
+  for (let nid = 1; nid <= table.last; nid++)
+    lines.push(`{"id":"${table.id(nid)}","pdu":${canonicalJson(table.pdu(nid))}}`);
+  const driver = new URL('synapse-resolve.py', import.meta.url).pathname;
+  const options = { input: lines.join('\n'), maxBuffer: 1024 ** 3, encoding: 'utf8' } as const;
+  const answer = execFileSync(python, [driver, String(rounds)], options)
+    .trim()
+    .split('\n');
+  const times = answer.slice(0, rounds).map((line) => JSON.parse(line) as { ms: number; storeMs: number });
+  return {
+    ms: times.map(({ ms }) => ms),
+    storeMs: times.map(({ storeMs }) => storeMs),
+    state: JSON.parse(answer[rounds] ?? '[]') as SynapseRun['state'],
+  };
+}
+
+/** Tuples on which two states differ. */
+function differences({ input, table }: SplitRoom, winners: Winners, { state }: SynapseRun): string[] {
+  const own = new Map<string, string>();
+  for (const nid of [...Array.from(input.unconflicted.nids()), ...winners.map((winner) => winner.nid)]) {
+    const event = table.record(nid);
+    if (event !== undefined) own.set(`${event.type}|${event.stateKey}`, event.eventId);
+  }
+  const theirs = new Map(state.map(([type, key, id]) => [`${type}|${key}`, id]));
+  return [...new Set([...own.keys(), ...theirs.keys()])].filter((tuple) => own.get(tuple) !== theirs.get(tuple));
+}
+
+const asText = (times: readonly number[]): string => times.map((ms) => ms.toFixed(0)).join(', ');
+
+const { values, positionals } = parseArgs({ allowPositionals: true, options: { synapse: { type: 'string' } } });
+const members = Number(positionals[0] ?? 25_000);
 for (const version of ['1', '11', '12']) {
   const times: number[] = [];
-  let winners = 0;
-  for (let run = 0; run < 3; run++) {
-    const input = splitRoom(version, members);
+  const room = splitRoom(version, members);
+  let winners: Winners = [];
+  for (let run = 0; run < rounds; run++) {
+    room.table.cool();
     const start = performance.now();
-    winners = resolveConflicted(input).length;
+    winners = resolveConflicted(room.input);
     times.push(performance.now() - start);
   }
   let longest = 0;
-  const sliced = splitRoom(version, members);
+  room.table.cool();
   let last = performance.now();
-  await resolveConflictedInSlices(sliced, () => {
+  await resolveConflictedInSlices(room.input, () => {
     longest = Math.max(longest, performance.now() - last);
     last = performance.now();
     return Promise.resolve();
   });
-  const text = times.map((ms) => ms.toFixed(0)).join(', ');
   console.log(
-    `version ${version}: ${2 * members} conflicted events, ${winners} winners, ${text} ms; longest slice ${longest.toFixed(0)} ms`,
+    `version ${version}: ${2 * members} conflicted events, ${winners.length} winners, ${asText(times)} ms; longest slice ${longest.toFixed(0)} ms`,
+  );
+  if (values.synapse === undefined || room.input.rules.stateResolution === 'v1') continue;
+  const synapse = resolveWithSynapse(values.synapse, version, room);
+  const different = differences(room, winners, synapse);
+  if (different.length > 0) throw new Error(`${different.length} differ: ${different.slice(0, 5).join(', ')}`);
+  console.log(
+    `  Synapse: ${asText(synapse.ms)} ms without its store, which took ${asText(synapse.storeMs)}; the same state of ` +
+      `${synapse.state.length}; ${(median(synapse.ms) / median(times)).toFixed(1)} times as long (goal 8)`,
   );
 }
