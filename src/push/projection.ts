@@ -16,23 +16,18 @@ import type {
   RoomNid,
   StoredEntry,
 } from '../bus/index.ts';
-import { levelToNotify, powerLevelOf, powerLevelsFrom, type PowerLevels } from '../matrix/auth-power-levels.ts';
 import { defaultRuleset } from '../matrix/default-push-rules.ts';
 import type { UserId } from '../matrix/ids.ts';
-import { asObject, asString, memberOf, type JsonObject } from '../matrix/json.ts';
+import { asString, memberOf } from '../matrix/json.ts';
 import type { RoomEvent } from '../matrix/pdu.ts';
-import {
-  compileRuleset,
-  evaluatePushRules,
-  type CompiledRuleset,
-  type PushedEvent,
-  type PushVerdict,
-} from '../matrix/push-rules.ts';
+import { compileRuleset, evaluatePushRules, type CompiledRuleset, type PushVerdict } from '../matrix/push-rules.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Position, Tx } from '../storage/index.ts';
+import { Audience } from './audience.ts';
 import type { Badges } from './badges.ts';
 import type { UnreadCounts } from './counts.ts';
 import type { Ignoring } from './ignoring.ts';
+import { pushedEvent, threadOf } from './pushed-event.ts';
 import type { PushQueue } from './queue.ts';
 import type { PushRules } from './rules.ts';
 import {
@@ -48,10 +43,6 @@ import {
 
 /** Stands for any user without rules of his own: no event can name it. */
 const anyone = '@:' as UserId;
-/** How many relations are followed to find an event's thread (C-S API §Threading: at least 3). */
-const maxHops = 3;
-/** Up to this many users are looked up one by one. */
-const fewUsers = 8;
 const nothing: PushVerdict = { notify: false, highlight: false, sound: undefined, tweaks: {} };
 
 export interface PushProjectionParts {
@@ -113,13 +104,13 @@ export class PushProjection implements Projection {
   #event(tx: Tx, entry: RoomEventEntry, position: Position): void {
     const { rooms, queue, badges, rules } = this.#parts;
     const event = rooms.roomEvent(tx, entry.event);
-    const thread = this.#threadOf(tx, event);
+    const thread = threadOf(rooms, tx, event);
     if (this.#parts.isLocal(entry.sender)) {
       tx.run(upsertOwnEvent, entry.sender, entry.room, thread, position);
       badges.userChanged(tx, entry.sender, entry.room);
       queue.countsChanged(tx, entry.sender, position);
     }
-    const pushed = this.#pushed(tx, entry.room, event);
+    const pushed = pushedEvent(rooms, tx, entry.room, event);
     const audience = new Audience(tx, rooms, entry.room);
     const everyone = evaluatePushRules(this.#predefined, pushed, { userId: anyone, displayName: undefined });
     const own = new Map<UserId, PushVerdict>();
@@ -197,62 +188,9 @@ export class PushProjection implements Projection {
     if (row?.outOfBand !== true || row.event === 0) return;
     const event = rooms.roomEvent(tx, row.event);
     if (ignoring.of(event.sender).has(user)) return;
-    const pushed = this.#pushed(tx, room, event);
+    const pushed = pushedEvent(rooms, tx, room, event);
     const verdict = evaluatePushRules(rules.compiled(tx, user), pushed, { userId: user, displayName: undefined });
     if (verdict.notify) queue.notify(tx, user, { room, event: row.event, position, thread: '' }, verdict.tweaks);
-  }
-
-  /** The event as push rules see it; what only few rules ask for is looked up when one does. */
-  #pushed(tx: Tx, room: RoomNid, event: RoomEvent): PushedEvent {
-    const { rooms } = this.#parts;
-    let levels: PowerLevels | undefined;
-    const powerLevels = (): PowerLevels => (levels ??= this.#powerLevels(tx, room));
-    let members: number | undefined;
-    const client: JsonObject = {
-      type: event.type,
-      sender: event.sender,
-      room_id: event.roomId,
-      event_id: event.eventId,
-      content: event.content,
-      ...(event.stateKey === undefined ? {} : { state_key: event.stateKey }),
-    };
-    return {
-      event: client,
-      roomId: event.roomId,
-      sender: event.sender,
-      get memberCount() {
-        return (members ??= rooms.joinedCount(tx, room));
-      },
-      get senderPowerLevel() {
-        return powerLevelOf(event.sender, powerLevels());
-      },
-      notificationLevel: (key) => levelToNotify(key, powerLevels()),
-    };
-  }
-
-  #powerLevels(tx: Tx, room: RoomNid): PowerLevels {
-    const { rooms } = this.#parts;
-    const current = (type: string): RoomEvent | undefined => {
-      const stored = rooms.currentEvent(tx, room, type, '');
-      return stored === undefined ? undefined : rooms.roomEvent(tx, stored.nid);
-    };
-    const { rules } = rooms.roomByNid(tx, room);
-    return powerLevelsFrom(current('m.room.create'), current('m.room.power_levels'), rules);
-  }
-
-  /** Event id of the root of the thread that the event belongs to; '' in the main timeline. */
-  #threadOf(tx: Tx, event: RoomEvent): string {
-    let current: RoomEvent = event;
-    for (let hop = 0; hop <= maxHops; hop += 1) {
-      const relation = asObject(current.content['m.relates_to']);
-      const target = asString(relation?.['event_id']);
-      if (relation === undefined || target === undefined) return '';
-      if (relation['rel_type'] === 'm.thread') return target;
-      const stored = this.#parts.rooms.eventById(tx, target);
-      if (stored === undefined || stored.outlier || stored.rejected) return '';
-      current = this.#parts.rooms.roomEvent(tx, stored.nid);
-    }
-    return '';
   }
 
   #redacted(tx: Tx, entry: RedactedEntry, position: Position): void {
@@ -267,33 +205,6 @@ export class PushProjection implements Projection {
     counts.invalidate(room);
     badges.roomChanged(tx, room, position);
     for (const user of rooms.joinedLocalUsers(tx, room)) bus.append(tx, { topic: 'user.counts', room, roomId, user });
-  }
-}
-
-/** The joined local users of a room at one event, looked up in the cheaper of two ways. */
-class Audience {
-  readonly #tx: Tx;
-  readonly #rooms: RoomReader;
-  readonly #room: RoomNid;
-  #joined: readonly UserId[] | undefined;
-
-  constructor(tx: Tx, rooms: RoomReader, room: RoomNid) {
-    this.#tx = tx;
-    this.#rooms = rooms;
-    this.#room = room;
-  }
-
-  joined(): readonly UserId[] {
-    return (this.#joined ??= this.#rooms.joinedLocalUsers(this.#tx, this.#room));
-  }
-
-  joinedAmong(users: ReadonlySet<string>): UserId[] {
-    if (users.size <= fewUsers) {
-      const isJoined = (user: string): user is UserId =>
-        this.#rooms.membership(this.#tx, this.#room, user as UserId)?.membership === 'join';
-      return [...users].filter(isJoined);
-    }
-    return this.joined().filter((user) => users.has(user));
   }
 }
 

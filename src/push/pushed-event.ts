@@ -1,0 +1,62 @@
+/** An event as push rules see it, and the thread that its counts go to. */
+import type { RoomNid } from '../bus/index.ts';
+import { levelToNotify, powerLevelOf, powerLevelsFrom, type PowerLevels } from '../matrix/auth-power-levels.ts';
+import { asObject, asString, type JsonObject } from '../matrix/json.ts';
+import type { RoomEvent } from '../matrix/pdu.ts';
+import type { PushedEvent } from '../matrix/push-rules.ts';
+import type { RoomReader } from '../roomserver/index.ts';
+import type { Tx } from '../storage/index.ts';
+
+/** How many relations are followed to find an event's thread (C-S API §Threading: at least 3). */
+const maxHops = 3;
+
+/** The event as push rules see it; what only few rules ask for is looked up when one does. */
+export function pushedEvent(rooms: RoomReader, tx: Tx, room: RoomNid, event: RoomEvent): PushedEvent {
+  let levels: PowerLevels | undefined;
+  const powerLevels = (): PowerLevels => (levels ??= currentPowerLevels(rooms, tx, room));
+  let members: number | undefined;
+  const client: JsonObject = {
+    type: event.type,
+    sender: event.sender,
+    room_id: event.roomId,
+    event_id: event.eventId,
+    content: event.content,
+    ...(event.stateKey === undefined ? {} : { state_key: event.stateKey }),
+  };
+  return {
+    event: client,
+    roomId: event.roomId,
+    sender: event.sender,
+    get memberCount() {
+      return (members ??= rooms.joinedCount(tx, room));
+    },
+    get senderPowerLevel() {
+      return powerLevelOf(event.sender, powerLevels());
+    },
+    notificationLevel: (key) => levelToNotify(key, powerLevels()),
+  };
+}
+
+function currentPowerLevels(rooms: RoomReader, tx: Tx, room: RoomNid): PowerLevels {
+  const current = (type: string): RoomEvent | undefined => {
+    const stored = rooms.currentEvent(tx, room, type, '');
+    return stored === undefined ? undefined : rooms.roomEvent(tx, stored.nid);
+  };
+  const { rules } = rooms.roomByNid(tx, room);
+  return powerLevelsFrom(current('m.room.create'), current('m.room.power_levels'), rules);
+}
+
+/** Event id of the root of the thread that the event belongs to; '' in the main timeline. */
+export function threadOf(rooms: RoomReader, tx: Tx, event: RoomEvent): string {
+  let current: RoomEvent = event;
+  for (let hop = 0; hop <= maxHops; hop += 1) {
+    const relation = asObject(current.content['m.relates_to']);
+    const target = asString(relation?.['event_id']);
+    if (relation === undefined || target === undefined) return '';
+    if (relation['rel_type'] === 'm.thread') return target;
+    const stored = rooms.eventById(tx, target);
+    if (stored === undefined || stored.outlier || stored.rejected) return '';
+    current = rooms.roomEvent(tx, stored.nid);
+  }
+  return '';
+}
