@@ -1,14 +1,13 @@
 /** An event as push rules see it, and the thread that its counts go to. */
 import type { RoomNid } from '../bus/index.ts';
 import { levelToNotify, powerLevelOf, powerLevelsFrom, type PowerLevels } from '../matrix/auth-power-levels.ts';
-import { asObject, asString, type JsonObject } from '../matrix/json.ts';
+import type { EventId } from '../matrix/ids.ts';
+import type { JsonObject } from '../matrix/json.ts';
 import type { RoomEvent } from '../matrix/pdu.ts';
 import type { PushedEvent } from '../matrix/push-rules.ts';
+import { threadRootOf } from '../matrix/relations.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Tx } from '../storage/index.ts';
-
-/** How many relations are followed to find an event's thread (C-S API §Threading: at least 3). */
-const maxHops = 3;
 
 /** The event as push rules see it; what only few rules ask for is looked up when one does. */
 export function pushedEvent(rooms: RoomReader, tx: Tx, room: RoomNid, event: RoomEvent): PushedEvent {
@@ -48,15 +47,11 @@ function currentPowerLevels(rooms: RoomReader, tx: Tx, room: RoomNid): PowerLeve
 
 /** Event id of the root of the thread that the event belongs to; '' in the main timeline. */
 export function threadOf(rooms: RoomReader, tx: Tx, event: RoomEvent): string {
-  let current: RoomEvent = event;
-  for (let hop = 0; hop <= maxHops; hop += 1) {
-    const relation = asObject(current.content['m.relates_to']);
-    const target = asString(relation?.['event_id']);
-    if (relation === undefined || target === undefined) return '';
-    if (relation['rel_type'] === 'm.thread') return target;
-    const stored = rooms.eventById(tx, target);
-    if (stored === undefined || stored.outlier || stored.rejected) return '';
-    current = rooms.roomEvent(tx, stored.nid);
-  }
-  return '';
+  const contentOf = (eventId: EventId): JsonObject | undefined => {
+    const stored = rooms.eventById(tx, eventId);
+    return stored === undefined || stored.outlier || stored.rejected
+      ? undefined
+      : rooms.roomEvent(tx, stored.nid).content;
+  };
+  return threadRootOf(event.content, contentOf) ?? '';
 }
