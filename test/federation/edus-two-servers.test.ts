@@ -1,7 +1,7 @@
 /** Keys, messages to devices and EDUs between two whole servers that share a room. */
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import type { Client } from '../support/client.ts';
-import { startServers, type FederatedServer } from '../support/servers.ts';
+import { useNeighbours } from '../support/neighbours.ts';
 
 interface Item {
   readonly type: string;
@@ -26,30 +26,15 @@ interface Body {
   };
 }
 
-let servers: readonly FederatedServer[] = [];
-let alice: Client;
-let bob: Client;
+const { server, user } = useNeighbours(2, { alice: 0, bob: 1 });
 let room: string;
+beforeAll(async () => {
+  room = await user('alice').createRoom({ preset: 'public_chat' });
+  await user('bob').must('POST', `${v3}/join/${id(room)}?server_name=${server(0).name}`, {});
+});
 
 const v3 = '/_matrix/client/v3';
 const id = encodeURIComponent;
-const server = (index: number): FederatedServer => {
-  const found = servers[index];
-  if (found === undefined) throw new Error('no such server');
-  return found;
-};
-
-beforeAll(async () => {
-  ({ servers } = await startServers(2));
-  alice = await server(0).user('alice');
-  bob = await server(1).user('bob');
-  const made = await alice.must('POST', `${v3}/createRoom`, { preset: 'public_chat' });
-  room = String(made.room_id);
-  await bob.must('POST', `${v3}/join/${id(room)}?server_name=${server(0).name}`, {});
-});
-afterAll(async () => {
-  for (const each of servers) await each[Symbol.asyncDispose]();
-});
 
 const deviceOf = async (client: Client): Promise<string> =>
   String((await client.must('GET', `${v3}/account/whoami`)).device_id);
@@ -93,59 +78,69 @@ const changed = (user: Client) => (body: Body) =>
 
 describe('Two servers with a shared room', () => {
   test('keep each other’s device lists up to date', async () => {
-    const device = await uploadKeys(bob, 'one');
-    expect(await keyOf(alice, bob, device)).toBe('one');
-    const since = await now(alice);
-    await uploadKeys(bob, 'two');
-    const then = await untilKey(alice, since, bob, device, 'two');
-    await uploadKeys(bob, 'three');
-    await untilKey(alice, then, bob, device, 'three');
+    const device = await uploadKeys(user('bob'), 'one');
+    expect(await keyOf(user('alice'), user('bob'), device)).toBe('one');
+    const since = await now(user('alice'));
+    await uploadKeys(user('bob'), 'two');
+    const then = await untilKey(user('alice'), since, user('bob'), device, 'two');
+    await uploadKeys(user('bob'), 'three');
+    await untilKey(user('alice'), then, user('bob'), device, 'three');
   });
 
   test('tell typing, receipts and presence', async () => {
-    const since = await now(alice);
-    await bob.must('PUT', `${v3}/rooms/${id(room)}/typing/${id(bob.userId)}`, { typing: true, timeout: 30_000 });
+    const since = await now(user('alice'));
+    await user('bob').must('PUT', `${v3}/rooms/${id(room)}/typing/${id(user('bob').userId)}`, {
+      typing: true,
+      timeout: 30_000,
+    });
     const ephemeral = (body: Body, type: string) =>
       body.rooms?.join?.[room]?.ephemeral?.events?.find((event) => event.type === type)?.content;
     const typing = (body: Body) => ephemeral(body, 'm.typing')?.['user_ids'];
-    expect((await until(alice, since, typing))[0]).toEqual([bob.userId]);
-    const { event_id: eventId } = await alice.must('PUT', `${v3}/rooms/${id(room)}/send/m.room.message/one`, {
+    expect((await until(user('alice'), since, typing))[0]).toEqual([user('bob').userId]);
+    const { event_id: eventId } = await user('alice').must('PUT', `${v3}/rooms/${id(room)}/send/m.room.message/one`, {
       msgtype: 'm.text',
       body: 'hello',
     });
-    await until(bob, '0', (body: Body) =>
+    await until(user('bob'), '0', (body: Body) =>
       body.rooms?.join?.[room]?.timeline?.events?.some((event) => event.event_id === eventId) ? true : undefined,
     );
-    await bob.must('POST', `${v3}/rooms/${id(room)}/receipt/m.read/${id(String(eventId))}`, {});
+    await user('bob').must('POST', `${v3}/rooms/${id(room)}/receipt/m.read/${id(String(eventId))}`, {});
     const receipt = (body: Body) => {
       const read = ephemeral(body, 'm.receipt')?.[String(eventId)] as
         { 'm.read'?: Record<string, unknown> } | undefined;
-      return read?.['m.read']?.[bob.userId];
+      return read?.['m.read']?.[user('bob').userId];
     };
-    expect((await until(alice, since, receipt))[0]).toEqual({ ts: expect.any(Number) });
-    await bob.must('PUT', `${v3}/presence/${id(bob.userId)}/status`, { presence: 'online', status_msg: 'here' });
+    expect((await until(user('alice'), since, receipt))[0]).toEqual({ ts: expect.any(Number) });
+    await user('bob').must('PUT', `${v3}/presence/${id(user('bob').userId)}/status`, {
+      presence: 'online',
+      status_msg: 'here',
+    });
     const presence = (body: Body) =>
-      body.presence?.events?.find((event) => event.sender === bob.userId && event.content['status_msg'] === 'here');
-    expect((await until(alice, since, presence))[0].content['presence']).toBe('online');
+      body.presence?.events?.find(
+        (event) => event.sender === user('bob').userId && event.content['status_msg'] === 'here',
+      );
+    expect((await until(user('alice'), since, presence))[0].content['presence']).toBe('online');
   });
 
   test('drop a list when its user leaves, and fetch it again when he is back', async () => {
-    const device = await uploadKeys(bob, 'before');
-    const since = await now(alice);
-    await bob.must('POST', `${v3}/rooms/${id(room)}/leave`, {});
-    const left = (body: Body) => (body.device_lists?.left?.includes(bob.userId) ? true : undefined);
-    const [, then] = await until(alice, since, left);
-    await uploadKeys(bob, 'while away');
-    expect(await keyOf(alice, bob, device)).toBe('while away');
-    await bob.must('POST', `${v3}/join/${id(room)}?server_name=${server(0).name}`, {});
-    await until(alice, then, changed(bob));
-    expect(await keyOf(alice, bob, device)).toBe('while away');
+    const device = await uploadKeys(user('bob'), 'before');
+    const since = await now(user('alice'));
+    await user('bob').must('POST', `${v3}/rooms/${id(room)}/leave`, {});
+    const left = (body: Body) => (body.device_lists?.left?.includes(user('bob').userId) ? true : undefined);
+    const [, then] = await until(user('alice'), since, left);
+    await uploadKeys(user('bob'), 'while away');
+    expect(await keyOf(user('alice'), user('bob'), device)).toBe('while away');
+    await user('bob').must('POST', `${v3}/join/${id(room)}?server_name=${server(0).name}`, {});
+    await until(user('alice'), then, changed(user('bob')));
+    expect(await keyOf(user('alice'), user('bob'), device)).toBe('while away');
   });
 
   test('deliver messages to devices once, also after an outage and a restart', async () => {
-    const device = await deviceOf(bob);
+    const device = await deviceOf(user('bob'));
     const send = (txn: string, n: number, to: string) =>
-      alice.must('PUT', `${v3}/sendToDevice/m.test/${txn}`, { messages: { [bob.userId]: { [to]: { n } } } });
+      user('alice').must('PUT', `${v3}/sendToDevice/m.test/${txn}`, {
+        messages: { [user('bob').userId]: { [to]: { n } } },
+      });
     const messages = (count: number) => {
       const seen: unknown[] = [];
       return (body: Body) => {
@@ -153,14 +148,14 @@ describe('Two servers with a shared room', () => {
         return seen.length >= count ? seen : undefined;
       };
     };
-    const since = await now(bob);
+    const since = await now(user('bob'));
     await send('a', 1, device);
     await send('a', 1, device);
     await send('b', 2, '*');
-    const [first, then] = await until(bob, since, messages(2));
+    const [first, then] = await until(user('bob'), since, messages(2));
     expect(first).toEqual([
-      [alice.userId, 1],
-      [alice.userId, 2],
+      [user('alice').userId, 1],
+      [user('alice').userId, 2],
     ]);
     await server(1).stop();
     await send('c', 3, device);
@@ -168,10 +163,10 @@ describe('Two servers with a shared room', () => {
     await server(0).start();
     await server(1).start();
     await send('d', 4, device);
-    const [second] = await until(bob, then, messages(2));
+    const [second] = await until(user('bob'), then, messages(2));
     expect(second).toEqual([
-      [alice.userId, 3],
-      [alice.userId, 4],
+      [user('alice').userId, 3],
+      [user('alice').userId, 4],
     ]);
   });
 });

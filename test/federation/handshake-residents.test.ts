@@ -1,37 +1,14 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { EventId } from '../../src/matrix/ids.ts';
 import { eventTemplate } from '../../src/matrix/event-builder.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
-import type { Answer, Client } from '../support/client.ts';
+import type { Answer } from '../support/client.ts';
 import { SignedRoom } from '../support/room-builder.ts';
 import { joinBy, stateBy } from '../support/rooms-between.ts';
-import { ScriptedServer } from '../support/scripted-server.ts';
-import { startServers, type FederatedServer } from '../support/servers.ts';
+import { useVisited } from '../support/neighbours.ts';
 
-let servers: readonly FederatedServer[] = [];
-let residentOf: ScriptedServer | undefined;
-let aliceOf: Client | undefined;
+const { peer: resident, alice } = useVisited({ set: { 'federation.partial_joins': 'false' } });
 let rooms = 0;
-
-beforeAll(async () => {
-  const started = await startServers(1, { set: { 'federation.partial_joins': 'false' } });
-  servers = started.servers;
-  residentOf = await ScriptedServer.start(started.ca);
-  aliceOf = await servers[0]?.user('alice');
-}, 60_000);
-afterAll(async () => {
-  await residentOf?.[Symbol.asyncDispose]();
-  for (const one of servers) await one[Symbol.asyncDispose]();
-});
-
-function resident(): ScriptedServer {
-  if (residentOf === undefined) throw new Error('no resident');
-  return residentOf;
-}
-function alice(): Client {
-  if (aliceOf === undefined) throw new Error('no user');
-  return aliceOf;
-}
 
 interface Script {
   readonly template?: JsonObject;

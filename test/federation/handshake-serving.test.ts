@@ -1,79 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+/** Other servers that are let into rooms of ours, out again, or knock (S-S API v1.19 §Joining Rooms, §Leaving Rooms, §Knocking upon a room). */
+import { describe, expect, test } from '@jest/globals';
 import type { EventId } from '../../src/matrix/ids.ts';
-import { finishEvent } from '../../src/matrix/event-builder.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import type { Pdu } from '../../src/matrix/pdu.ts';
 import type { Answer, Client } from '../support/client.ts';
-import { keyOf, SignedRoom } from '../support/room-builder.ts';
-import { rulesOf } from '../support/room-dag.ts';
-import { changeBy, membershipBy, syncRooms } from '../support/rooms-between.ts';
-import { ScriptedServer } from '../support/scripted-server.ts';
-import { startServers, type FederatedServer } from '../support/servers.ts';
+import { useHandshakes, told, v1, v2 } from '../support/handshakes.ts';
+import { changeBy, membershipBy } from '../support/rooms-between.ts';
 
-const v1 = '/_matrix/federation/v1';
-const v2 = '/_matrix/federation/v2';
-const enc = encodeURIComponent;
-const allVersions = Array.from({ length: 12 }, (_, index) => `ver=${index + 1}`).join('&');
-
-let servers: readonly FederatedServer[] = [];
-let peerOf: ScriptedServer | undefined;
-let aliceOf: Client | undefined;
-let visitors = 0;
-
-beforeAll(async () => {
-  const started = await startServers(1);
-  servers = started.servers;
-  peerOf = await ScriptedServer.start(started.ca);
-  aliceOf = await home().user('alice');
-}, 60_000);
-afterAll(async () => {
-  await peerOf?.[Symbol.asyncDispose]();
-  for (const one of servers) await one[Symbol.asyncDispose]();
-});
-
-function home(): FederatedServer {
-  const [server] = servers;
-  if (server === undefined) throw new Error('no server');
-  return server;
-}
-function peer(): ScriptedServer {
-  if (peerOf === undefined) throw new Error('no peer');
-  return peerOf;
-}
-function alice(): Client {
-  if (aliceOf === undefined) throw new Error('no user');
-  return aliceOf;
-}
-
-/** A user of the scripted server who is in no room yet. */
-const visitor = (): string => peer().user(`visitor${visitors++}`);
-
-const openRoom = (more: object = {}): Promise<string> =>
-  alice().createRoom({ preset: 'public_chat', room_version: '10', ...more });
-
-const make = (kind: string, roomId: string, user: string, query = allVersions): Promise<Answer> =>
-  peer().ask(home(), 'GET', `${v1}/make_${kind}/${enc(roomId)}/${enc(user)}?${query}`);
-
-interface Finished {
-  readonly eventId: EventId;
-  readonly pdu: Pdu;
-}
-
-/** The template of an answer as an event that the scripted server has signed. */
-function finish({ body }: Answer, changes: JsonObject = {}): Finished {
-  const rules = rulesOf(String(body.room_version));
-  const signer = { serverName: peer().name, keyId: 'ed25519:test', key: keyOf(peer().name) };
-  return finishEvent({ ...(body.event as Pdu), ...changes, origin_server_ts: Date.now() }, rules, signer);
-}
-
-const send = (kind: string, roomId: string, { eventId, pdu }: Finished, prefix = v2, query = ''): Promise<Answer> =>
-  peer().ask(home(), 'PUT', `${prefix}/send_${kind}/${enc(roomId)}/${enc(eventId)}${query}`, pdu);
-
-const told = ({ status, body }: Answer): unknown[] => [status, body.errcode];
-
-async function joined(roomId: string, user: string): Promise<Answer> {
-  return send('join', roomId, finish(await make('join', roomId, user)));
-}
+const { home, peer, alice, visitor, openRoom, make, finish, send, joined } = useHandshakes();
 
 describe('make_join', () => {
   test('answers with an unsigned event on the current state', async () => {
@@ -246,101 +180,5 @@ describe('send_leave and send_knock', () => {
     expect(state.map(({ type }) => type).sort()).toEqual(['m.room.create', 'm.room.join_rules', 'm.room.name']);
     for (const pdu of state) expect(pdu).toHaveProperty('signatures');
     expect(await membershipBy(alice(), roomId, { userId: user } as Client)).toBe('knock');
-  });
-});
-
-describe('invites', () => {
-  interface Sent {
-    readonly room: SignedRoom;
-    readonly event: Finished;
-  }
-
-  const invitation = (version = '12', changes: JsonObject = {}): Sent => {
-    const room = SignedRoom.open(version, peer().user(`host${visitors++}`));
-    const draft = { type: 'm.room.member', sender: room.creator, stateKey: alice().userId };
-    return { room, event: room.say({ ...draft, content: { membership: 'invite', ...changes } }) };
-  };
-  const create = (room: SignedRoom): JsonObject => room.events[0]?.pdu ?? {};
-  const put = (room: SignedRoom, event: Finished, more: JsonObject = {}): Promise<Answer> =>
-    peer().ask(home(), 'PUT', `${v2}/invite/${enc(room.roomId)}/${enc(event.eventId)}`, {
-      event: event.pdu,
-      room_version: room.rules.version,
-      invite_room_state: [create(room)],
-      ...more,
-    });
-
-  test('are signed, once however often they come', async () => {
-    const { room, event } = invitation();
-    const { next_batch: since } = await syncRooms(alice());
-    const { status, body } = await put(room, event);
-    expect(status).toBe(200);
-    expect(Object.keys((body.event as Pdu).signatures as JsonObject).sort()).toEqual([home().name, peer().name].sort());
-    const first = await syncRooms(alice(), since);
-    expect(Object.keys(first.rooms?.invite ?? {})).toEqual([room.roomId]);
-    expect((await put(room, event)).status).toBe(200);
-    expect((await syncRooms(alice(), first.next_batch)).rooms?.invite).toBeUndefined();
-  });
-
-  test('of version 1 come with their state inside', async () => {
-    const { room, event } = invitation('1');
-    const unsigned = {
-      invite_room_state: [{ type: 'm.room.name', state_key: '', sender: room.creator, content: { name: 'Old' } }],
-    };
-    const uri = `${v1}/invite/${enc(room.roomId)}/${enc(event.eventId)}`;
-    const answer = await peer().ask(home(), 'PUT', uri, { ...event.pdu, unsigned });
-    const [code, body] = answer.body as unknown as [number, { event: Pdu }];
-    expect([code, Object.keys(body.event.signatures as JsonObject)]).toEqual([
-      200,
-      expect.arrayContaining([home().name]),
-    ]);
-    const { rooms } = await syncRooms(alice());
-    const events = rooms?.invite?.[room.roomId]?.invite_state.events ?? [];
-    expect(events.find(({ type }) => type === 'm.room.name')?.content.name).toBe('Old');
-  });
-
-  test('are looked at before they are signed', async () => {
-    const { room, event } = invitation();
-    expect(told(await put(room, event, { room_version: 'none' }))).toEqual([400, 'M_INCOMPATIBLE_ROOM_VERSION']);
-    expect(told(await put(room, event, { invite_room_state: [] }))).toEqual([400, 'M_MISSING_PARAM']);
-    const other = SignedRoom.open('12', peer().user('other'));
-    expect(told(await put(room, event, { invite_room_state: [create(room), create(other)] }))).toEqual([
-      400,
-      'M_INVALID_PARAM',
-    ]);
-    const stranger = invitation();
-    const elsewhere = stranger.room.say({
-      ...{ type: 'm.room.member', sender: stranger.room.creator, stateKey: '@x:elsewhere.example' },
-      content: { membership: 'invite' },
-    });
-    expect(told(await put(stranger.room, elsewhere))).toEqual([400, 'M_INVALID_PARAM']);
-    const join = room.events.find(({ type }) => type === 'm.room.member');
-    if (join === undefined) throw new Error('no join');
-    expect(told(await put(room, join))).toEqual([400, 'M_INVALID_PARAM']);
-    const forged = {
-      ...event,
-      pdu: { ...event.pdu, signatures: { [peer().name]: { 'ed25519:test': 'a'.repeat(86) } } },
-    };
-    expect(told(await put(room, forged))).toEqual([403, 'M_FORBIDDEN']);
-  });
-
-  test('end when who sent them takes them back, and not for anybody else', async () => {
-    const { room, event } = invitation();
-    expect((await put(room, event)).status).toBe(200);
-    const { next_batch: since } = await syncRooms(alice());
-    const transaction = (pdu: Pdu): Promise<Answer> =>
-      peer().ask(home(), 'PUT', `${v1}/send/t${visitors++}`, {
-        ...{ origin: peer().name, origin_server_ts: Date.now(), edus: [] },
-        pdus: [pdu],
-      });
-    const draft = { type: 'm.room.member', stateKey: alice().userId, content: { membership: 'leave' } };
-    const other = peer().user('moderator');
-    const byOther = room.make({ ...draft, sender: room.creator });
-    await transaction({ ...byOther.pdu, sender: other });
-    expect((await syncRooms(alice(), since)).rooms?.leave).toBeUndefined();
-    await transaction(room.say({ ...draft, sender: room.creator }).pdu);
-    const left = await syncRooms(alice(), since);
-    expect(Object.keys(left.rooms?.leave ?? {})).toEqual([room.roomId]);
-    expect(Object.keys((await syncRooms(alice())).rooms?.invite ?? {})).not.toContain(room.roomId);
-    expect((await syncRooms(alice(), left.next_batch)).rooms?.leave).toBeUndefined();
   });
 });

@@ -7,41 +7,17 @@ import { signedText, withSignature } from '../../src/matrix/signing.ts';
 import { encodeBase64, utf8Bytes } from '../../src/util/bytes.ts';
 import type { Answer, Client } from '../support/client.ts';
 import { invite, joinBy, membershipBy, roomPath } from '../support/rooms-between.ts';
-import { ScriptedServer } from '../support/scripted-server.ts';
-import { startServers, type FederatedServer } from '../support/servers.ts';
+import { useVisited } from '../support/neighbours.ts';
 
 const authorities = getCACertificates('default');
 const key = keyPairFromSeed(randomBytes(32));
-let servers: readonly FederatedServer[] = [];
-let peerOf: ScriptedServer | undefined;
-let aliceOf: Client | undefined;
 
-beforeAll(async () => {
-  const started = await startServers(2, { set: { 'identity.allow_networks': '["127.0.0.0/8", "::1/128"]' } });
-  servers = started.servers;
-  setDefaultCACertificates([...authorities, started.ca.cert]);
-  peerOf = await ScriptedServer.start(started.ca);
-  aliceOf = await home().user('alice');
-}, 60_000);
-afterAll(async () => {
-  await peerOf?.[Symbol.asyncDispose]();
-  for (const one of servers) await one[Symbol.asyncDispose]();
-  setDefaultCACertificates(authorities);
-});
-
-function home(): FederatedServer {
-  const [server] = servers;
-  if (server === undefined) throw new Error('no server');
-  return server;
-}
-function peer(): ScriptedServer {
-  if (peerOf === undefined) throw new Error('no peer');
-  return peerOf;
-}
-function alice(): Client {
-  if (aliceOf === undefined) throw new Error('no user');
-  return aliceOf;
-}
+const { server, home, peer, alice, ca } = useVisited(
+  { set: { 'identity.allow_networks': '["127.0.0.0/8", "::1/128"]' } },
+  2,
+);
+beforeAll(() => setDefaultCACertificates([...authorities, ca().cert]));
+afterAll(() => setDefaultCACertificates(authorities));
 
 /** Where the identity server, which the peer plays, tells whether its key is still good. */
 const validity = (): string => `https://${peer().name}/_matrix/federation/v1/isvalid/key`;
@@ -112,8 +88,7 @@ test('an invite by a user of another server that waited for an address of ours i
 });
 
 test('an invite by a user of another server into a room that ours is in is redeemed here, and sent there', async () => {
-  const [, away] = servers;
-  if (away === undefined) throw new Error('no second server');
+  const away = server(1);
   const [bob, carol] = [await away.user('bob'), await away.user('carol')];
   const roomId = await waitingRoom('t4');
   await invite(alice(), roomId, carol);
