@@ -4,6 +4,7 @@ import { isJsonObject, isTooDeep, parseJson, type JsonObject } from '../matrix/j
 import { bytesOf, type FederationAnswer } from './exchange.ts';
 import { ObjectSplitter, type TextSink } from './object-splitter.ts';
 import { TextList } from './text-list.ts';
+import { Slice } from '../util/slice.ts';
 
 /** The answer is not what the specification says. */
 export class BadReply extends Error {
@@ -50,7 +51,12 @@ const readerOf =
   ) =>
   async (answer: FederationAnswer): Promise<ListReply<N, L, v.InferOutput<S>>> => {
     const splitter = new ObjectSplitter(names, newList);
-    for await (const piece of answer.body) splitter.push(piece);
+    // Pieces that are here already come without a turn between them.
+    const slice = new Slice();
+    for await (const piece of answer.body) {
+      splitter.push(piece);
+      await slice.tick();
+    }
     const restText = splitter.end();
     const rest = checked(schema, objectOf(restText));
     const entries = names.map((name): [N, L] => {
@@ -68,3 +74,19 @@ export const listReplyOf = <const N extends string, S extends v.GenericSchema>(n
 /** The same for lists as big as a room. */
 export const bigReplyOf = <const N extends string, S extends v.GenericSchema>(names: readonly N[], schema: S) =>
   readerOf(names, schema, () => new TextList());
+
+/** Strings of a list, each out of its text when it comes; what is none is left out. */
+class StringList implements TextSink {
+  readonly strings: string[] = [];
+  length = 0;
+
+  push(text: string): void {
+    this.length += 1;
+    const value = parseJson(text);
+    if (typeof value === 'string') this.strings.push(value);
+  }
+}
+
+/** The same for long lists of strings. */
+export const stringsReplyOf = <const N extends string, S extends v.GenericSchema>(names: readonly N[], schema: S) =>
+  readerOf(names, schema, () => new StringList());

@@ -36,7 +36,6 @@ export type * from './sources.ts';
 export type { SyncAnswer, SyncEngine } from './sync.ts';
 export type { Notifier } from './notifier.ts';
 export { parseSyncToken } from './token.ts';
-export { runSliced } from './pacer.ts';
 
 export interface SyncApi {
   readonly engine: SyncEngine;

@@ -3,7 +3,6 @@
  * loop its turn when the budget of a turn is used up. Long ones, which hold a snapshot over many turns, are few at a time.
  */
 import { Slice } from '../util/slice.ts';
-import type { Compose } from './pass.ts';
 
 /** How many long passes may be under way side by side. */
 const longPasses = 2;
@@ -61,22 +60,5 @@ export class Pacer {
     }
     this.#scheduled = false;
     this.#onIdle();
-  }
-}
-
-/** Runs a piece of work to its end within this turn. */
-export function runNow<T>(work: Compose<T>): T {
-  for (;;) {
-    const step = work.next();
-    if (step.done === true) return step.value;
-  }
-}
-
-/** Runs a piece of work, giving the loop its turn where it is offered and the budget is used up. */
-export async function runSliced<T>(work: Compose<T>, slice: Slice): Promise<T> {
-  for (;;) {
-    const step = work.next();
-    if (step.done === true) return step.value;
-    await slice.tick();
   }
 }

@@ -146,8 +146,9 @@ export class UserDirectory implements Consumer {
     const [before, after] = [rooms.snapshotAt(tx, room, asPosition(whole - 1)), rooms.snapshotAt(tx, room, whole)];
     if (before === 0 || after === 0) return [];
     return rooms
-      .stateDifference(tx, before, after)
-      .flatMap(({ type, stateKey, from }) => (type === 'm.room.member' && from !== 0 ? (stateKey as UserId) : []));
+      .stateEntries(tx, before, 'm.room.member')
+      .filter(({ stateKey, event }) => rooms.stateEvent(tx, after, 'm.room.member', stateKey) !== event)
+      .map(({ stateKey }) => stateKey as UserId);
   }
 
   /** Takes in some members of a room that has many. */

@@ -16,3 +16,20 @@ export class Slice {
     this.#started = performance.now();
   }
 }
+
+/** Runs work that says where it may pause to its end within this turn. */
+export function runNow<T>(work: Generator<unknown, T>): T {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+  }
+}
+
+/** Runs it, giving the loop its turn where it may pause and the budget is used up. */
+export async function runSliced<T>(work: Generator<unknown, T>, slice: Slice): Promise<T> {
+  for (;;) {
+    const step = work.next();
+    if (step.done === true) return step.value;
+    await slice.tick();
+  }
+}

@@ -4,9 +4,9 @@ import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import type { RoomReader } from '../../roomserver/index.ts';
 import type { Database } from '../../storage/index.ts';
-import { deviceListChanges, parseSyncToken, runSliced } from '../../syncapi/index.ts';
+import { deviceListChanges, parseSyncToken } from '../../syncapi/index.ts';
 import type { DeviceLists } from '../../userapi/index.ts';
-import { Slice } from '../../util/slice.ts';
+import { runSliced, Slice } from '../../util/slice.ts';
 
 export interface KeysChangesParts {
   readonly db: Database;

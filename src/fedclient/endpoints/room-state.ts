@@ -1,9 +1,8 @@
 /** The state and the auth chains of rooms (S-S API v1.19 §Retrieving event authorization and state). PDUs come as raw text. */
 import type { ServerName } from '../../matrix/ids.ts';
-import { parseJson } from '../../matrix/json.ts';
 import type { FederationClient } from '../client.ts';
 import type { FederationAnswer } from '../exchange.ts';
-import { bigReplyOf, listReplyOf } from '../reply.ts';
+import { bigReplyOf, listReplyOf, stringsReplyOf } from '../reply.ts';
 import { anything, call, mebibyte, minute, path, type Called, type CallOptions } from './call.ts';
 
 export interface StateAnswer {
@@ -22,12 +21,9 @@ async function readState(answer: FederationAnswer): Promise<StateAnswer> {
   return { state: lists.pdus, authChain: lists.auth_chain };
 }
 
-const strings = (elements: readonly string[]): string[] =>
-  elements.map(parseJson).filter((element) => typeof element === 'string');
-
 async function readStateIds(answer: FederationAnswer): Promise<StateIds> {
-  const { lists } = await listReplyOf(['pdu_ids', 'auth_chain_ids'], anything)(answer);
-  return { stateIds: strings(lists.pdu_ids), authChainIds: strings(lists.auth_chain_ids) };
+  const { lists } = await stringsReplyOf(['pdu_ids', 'auth_chain_ids'], anything)(answer);
+  return { stateIds: lists.pdu_ids.strings, authChainIds: lists.auth_chain_ids.strings };
 }
 
 export const stateEndpoints = (client: FederationClient) => ({

@@ -5,8 +5,8 @@
  */
 import type { EventId } from '../../matrix/ids.ts';
 import type { Database, Snapshot, Tx } from '../../storage/index.ts';
-import { Slice } from '../../util/slice.ts';
-import type { Block } from '../state/blocks.ts';
+import { runNow, runSliced, Slice } from '../../util/slice.ts';
+import { type Block, emptyBlock } from '../state/blocks.ts';
 import { emptySnapshot } from '../state/snapshots.ts';
 import { flag } from '../storage/event-rows.ts';
 import type { Stores } from '../stores.ts';
@@ -34,6 +34,8 @@ const pairOf = (type: number, key: number): number => type * keySpan + key;
 /** Pair → event, 0 for one that goes. */
 type Entries = Map<number, number>;
 
+type Difference = Pick<ReadState, 'base' | 'changes'>;
+
 /** Reads a state; later events win. A sentence when an event is not stored. */
 export async function readToldState(
   db: Database,
@@ -50,8 +52,8 @@ export async function readToldState(
     if (fault !== undefined) return fault;
     await slice.tick();
   }
-  const difference = db.read((snapshot) => differenceToCurrent(snapshot, stores, room, entries));
-  return { told, ...difference, verdictChanges };
+  const work = db.read((snapshot) => differenceToCurrent(snapshot, stores, room, entries));
+  return { told, ...(await runSliced(work, slice)), verdictChanges };
 }
 
 /** The same for those that are big enough to be worth it. */
@@ -78,7 +80,7 @@ export function storeToldState(tx: Tx, stores: Stores, room: Room, told: readonl
   const entries: Entries = new Map();
   const fault = addEntries(tx, stores, room, told, entries);
   if (fault !== undefined) return fault;
-  const { base, changes } = differenceToCurrent(tx, stores, room, entries);
+  const { base, changes } = runNow(differenceToCurrent(tx, stores, room, entries));
   return stores.states.overlayBlock(tx, base, changes);
 }
 
@@ -98,32 +100,56 @@ function addEntries(
   return undefined;
 }
 
-/** Most of a state is what the current one says too: only what differs is written. */
+/** The snapshot is read here and now, the rest is work on what was read. */
 function differenceToCurrent(
   snapshot: Snapshot,
   { states, rooms }: Stores,
   room: Room,
   entries: Entries,
-): Pick<ReadState, 'base' | 'changes'> {
+): Generator<void, Difference> {
   const current = rooms.head(snapshot, room.nid).snapshot;
-  if (current === 0) return { base: emptySnapshot, changes: blockOfEntries(entries) };
-  const { types, keys, events } = states.entries(snapshot, current);
-  const pairs = Array.from(types, (type, index) => pairOf(type, keys[index] ?? 0));
-  const isSame = (pair: number, index: number): boolean => entries.get(pair) === events[index];
-  const same = new Set(pairs.filter(isSame));
-  const gone = pairs.filter((pair) => !entries.has(pair));
-  if (gone.length >= same.size) return { base: emptySnapshot, changes: blockOfEntries(entries) };
-  const changes = new Map([...entries].filter(([pair]) => !same.has(pair)));
-  for (const pair of gone) changes.set(pair, 0);
-  return { base: current, changes: blockOfEntries(changes) };
+  return differenceTo(current, current === 0 ? emptyBlock : states.entries(snapshot, current), entries);
 }
 
-function blockOfEntries(entries: Entries): Block {
-  const pairs = Float64Array.from(entries.keys()).sort();
-  const column = (valueOf: (pair: number) => number): Uint32Array => Uint32Array.from(pairs, valueOf);
-  return {
-    types: column((pair) => Math.floor(pair / keySpan)),
-    keys: column((pair) => pair % keySpan),
-    events: column((pair) => entries.get(pair) ?? 0),
-  };
+/** Most of a state is what the current one says too: only what differs is written. Uses the entries up. */
+function* differenceTo(base: SnapshotNid, current: Block, entries: Entries): Generator<void, Difference> {
+  const pairAt = (index: number): number => pairOf(current.types[index] ?? 0, current.keys[index] ?? 0);
+  let [same, gone] = [0, 0];
+  for (let index = 0; index < current.types.length; index += 1) {
+    const event = entries.get(pairAt(index));
+    if (event === undefined) gone += 1;
+    else if (event === current.events[index]) same += 1;
+    if (isPause(index)) yield;
+  }
+  if (gone >= same) return { base: emptySnapshot, changes: yield* blockOfEntries(entries) };
+  for (let index = 0; index < current.types.length; index += 1) {
+    const pair = pairAt(index);
+    const event = entries.get(pair);
+    if (event === undefined) entries.set(pair, 0);
+    else if (event === current.events[index]) entries.delete(pair);
+    if (isPause(index)) yield;
+  }
+  return { base, changes: yield* blockOfEntries(entries) };
 }
+
+function* blockOfEntries(entries: Entries): Generator<void, Block> {
+  const pairs = new Float64Array(entries.size);
+  let size = 0;
+  for (const pair of entries.keys()) {
+    pairs[size++] = pair;
+    if (isPause(size)) yield;
+  }
+  pairs.sort();
+  yield;
+  const block = { types: new Uint32Array(size), keys: new Uint32Array(size), events: new Uint32Array(size) };
+  for (let index = 0; index < size; index += 1) {
+    const pair = pairs[index] ?? 0;
+    block.types[index] = Math.floor(pair / keySpan);
+    block.keys[index] = pair % keySpan;
+    block.events[index] = entries.get(pair) ?? 0;
+    if (isPause(index)) yield;
+  }
+  return block;
+}
+
+const isPause = (index: number): boolean => index % 4096 === 4095;

@@ -9,6 +9,7 @@ import { nextPause, type BackoffPolicy } from '../../util/backoff.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
 import type { Measure } from '../../util/metrics.ts';
+import { runSliced, Slice } from '../../util/slice.ts';
 import type { PipelineTools } from '../input/job.ts';
 import { type ReadState, readToldState } from '../input/told.ts';
 import { ResolutionTooLarge } from '../state/resolve.ts';
@@ -209,7 +210,8 @@ export class PartialRooms implements AsyncDisposable {
     const { db, tools } = this.#parts;
     const step = db.read((snapshot) => nextStep(tools, snapshot, room, row));
     if (step.kind === 'end') {
-      db.read((snapshot) => prepareEnd(tools, snapshot, room));
+      const ahead = db.read((snapshot) => prepareEnd(tools, snapshot, room));
+      if (ahead !== undefined) await runSliced(ahead, new Slice());
       return this.#write(room, signal, (tx) => endResync(tools, tx, room, row));
     }
     const told = new Map<EventId, ReadState>();

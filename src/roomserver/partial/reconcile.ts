@@ -115,12 +115,16 @@ function stateBeforeWhole(
   return tools.resolver.resolve(tx, room, states, true);
 }
 
-/** Looks ahead at what the end will change, where that is plain: in a turn of its own. */
-export function prepareEnd({ stores }: PipelineTools, snapshot: Snapshot, room: Room): void {
+/** Looks ahead at what the end will change, where that is plain. What is to be read is read at once, the rest may pause. */
+export function prepareEnd(
+  { stores }: PipelineTools,
+  snapshot: Snapshot,
+  room: Room,
+): Generator<void, void> | undefined {
   const [only, ...others] = stores.rooms.extremities(snapshot, room.nid);
   const after = only === undefined ? undefined : stores.partial.result(snapshot, only)?.after;
-  if (after === undefined || others.length > 0) return;
-  stores.states.prepareDifference(snapshot, stores.rooms.head(snapshot, room.nid).snapshot, after);
+  if (after === undefined || others.length > 0) return undefined;
+  return stores.states.prepareDifference(snapshot, stores.rooms.head(snapshot, room.nid).snapshot, after);
 }
 
 /**

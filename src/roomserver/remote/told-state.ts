@@ -82,19 +82,19 @@ export class ToldStates {
       return undefined;
     }
     const stateIds = answer.value.stateIds as readonly EventId[];
-    const all = new Set([...stateIds, ...(answer.value.authChainIds as readonly EventId[]), eventId]);
+    const all = [...stateIds, ...(answer.value.authChainIds as readonly EventId[]), eventId];
     // "The fully resolved state for the room prior to considering any state changes induced by the requested event": a
     // state without a create event is none.
-    if (all.size > mostIds || !this.#holdsCreate(room, stateIds)) return undefined;
+    if (all.length > mostIds || !this.#holdsCreate(room, stateIds)) return undefined;
     const missing = await this.#missing(all);
     const order = [server, ...servers.filter((other) => other !== server)];
     const events =
-      missing.size > mostSingles && missing.size * singleCosts > all.size
+      missing.size > mostSingles && missing.size * singleCosts > all.length
         ? await this.#whole(room, eventId, server, missing, signal)
         : await this.#singles.fetch(room, [...missing], order, signal);
     if (events.length > 0) await this.#auth.storeOutliers(room, events, order, signal);
     const lacking = await this.#missing(missing);
-    const state = stateIds.filter((id) => !lacking.has(id));
+    const state = lacking.size === 0 ? stateIds : stateIds.filter((id) => !lacking.has(id));
     // The event's own entry stands last and wins, unless it is none or rejected.
     return { state: lacking.has(eventId) ? state : [...state, eventId], whole: state.length === stateIds.length };
   }

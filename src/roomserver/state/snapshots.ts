@@ -8,11 +8,13 @@ import { createHash } from 'node:crypto';
 import { LRUCache } from 'lru-cache';
 import { sql, type Snapshot, type Tx } from '../../storage/index.ts';
 import { LruCache } from '../../util/lru.ts';
+import { runNow } from '../../util/slice.ts';
 import { packList, unpackList } from '../../util/varint.ts';
 import type { Counter } from '../storage/nids.ts';
 import type { BlockNid, SnapshotNid } from '../types.ts';
 import { type Block, type Entry, blockBytes, blockOf, decodeBlock, emptyBlock, encodeBlock } from './blocks.ts';
-import { findInBlock, mergeBlocks, ofType, withoutType } from './blocks.ts';
+import { mergeBlocks, ofType, withoutType } from './blocks.ts';
+import { changesOf, type EntryChange, lookUp } from './difference.ts';
 
 /** The empty state before a create event: a real snapshot, made by the migration. */
 export const emptySnapshot = 1 as SnapshotNid;
@@ -20,14 +22,6 @@ export const emptySnapshot = 1 as SnapshotNid;
 const mergedAt = 4;
 /** Blocks from this size on are looked up by their content before they are stored. */
 const hashedFrom = 64;
-
-/** An entry in which two states differ; 0: the pair is absent there. */
-export interface EntryChange {
-  readonly type: number;
-  readonly key: number;
-  readonly from: number;
-  readonly to: number;
-}
 
 const selectBlock = sql<[nid: number], { size: number; body: Uint8Array }>(
   'SELECT size, body FROM room_blocks WHERE nid = ?',
@@ -63,7 +57,7 @@ export class StateStore {
   /** Committed results of `append`, by parent and event. */
   readonly #appended = new LruCache<string, SnapshotNid>({ max: 2_000 });
 
-  /** A difference that was found ahead: for the next one who asks. */
+  /** A difference that was found ahead: for the next one who asks for it. */
   #prepared: { readonly from: number; readonly to: number; readonly changes: readonly EntryChange[] } | undefined;
 
   /** Numbers handed out while a collection is under way. */
@@ -94,8 +88,7 @@ export class StateStore {
 
   /** The event of a pair in a state, 0: none. */
   get(snapshot: Snapshot, nid: SnapshotNid, type: number, key: number): number {
-    const list = this.blockList(snapshot, nid);
-    return this.#lookUp(snapshot, list, type, key);
+    return lookUp(this.blockList(snapshot, nid), (block) => this.#block(snapshot, block), type, key);
   }
 
   /** The whole state, or that of one type, sorted by type and key, without tombstones. */
@@ -123,28 +116,26 @@ export class StateStore {
   difference(snapshot: Snapshot, from: SnapshotNid, to: SnapshotNid): readonly EntryChange[] {
     if (from === to) return [];
     const prepared = this.#prepared;
-    this.#prepared = undefined;
-    if (prepared?.from === from && prepared.to === to) return prepared.changes;
-    const left = this.blockList(snapshot, from);
-    const right = this.blockList(snapshot, to);
-    const shared = commonBlocks(left, right);
-    let touched = emptyBlock;
-    for (const block of [...left, ...right].filter((nid) => !shared.has(nid))) {
-      touched = mergeBlocks(touched, this.#block(snapshot, block), false);
+    if (prepared?.from === from || prepared?.to === to) {
+      this.#prepared = undefined;
+      if (prepared.from === from && prepared.to === to) return prepared.changes;
     }
-    const changes: EntryChange[] = [];
-    touched.types.forEach((type, index) => {
-      const key = touched.keys[index] ?? 0;
-      const before = this.#lookUp(snapshot, left, type, key);
-      const after = this.#lookUp(snapshot, right, type, key);
-      if (before !== after) changes.push({ type, key, from: before, to: after });
-    });
-    return changes;
+    const [left, right] = [this.blockList(snapshot, from), this.blockList(snapshot, to)];
+    return runNow(changesOf(left, right, (nid) => this.#block(snapshot, nid)));
   }
 
-  /** Finds a big difference ahead of the transaction that asks for it. */
-  prepareDifference(snapshot: Snapshot, from: SnapshotNid, to: SnapshotNid): void {
-    this.#prepared = { from, to, changes: this.difference(snapshot, from, to) };
+  /**
+   * Finds a big difference ahead of the transaction that asks for it. Blocks are read here and now; what is left to be
+   * done may pause.
+   */
+  prepareDifference(snapshot: Snapshot, from: SnapshotNid, to: SnapshotNid): Generator<void, void> {
+    const [left, right] = [this.blockList(snapshot, from), this.blockList(snapshot, to)];
+    const blocks = new Map([...left, ...right].map((nid) => [nid, this.#block(snapshot, nid)]));
+    const work = changesOf(left, right, (nid) => blocks.get(nid) ?? emptyBlock);
+    const keep = (changes: readonly EntryChange[]): void => void (this.#prepared = { from, to, changes });
+    return (function* prepare() {
+      keep(yield* work);
+    })();
   }
 
   /** The state with one entry set. */
@@ -188,14 +179,6 @@ export class StateStore {
   #named(nid: SnapshotNid): SnapshotNid {
     for (const uses of this.#uses) uses.snapshots.add(nid);
     return nid;
-  }
-
-  #lookUp(snapshot: Snapshot, list: readonly BlockNid[], type: number, key: number): number {
-    for (let index = list.length - 1; index >= 0; index--) {
-      const event = findInBlock(this.#block(snapshot, list[index] ?? 0), type, key);
-      if (event !== undefined) return event;
-    }
-    return 0;
   }
 
   #block(snapshot: Snapshot, nid: number): Block {
@@ -277,20 +260,6 @@ export class StateStore {
 export const tierOf = (size: number): number => Math.floor((31 - Math.clz32(size)) / 2);
 
 const shortHash = (bytes: Uint8Array): Uint8Array => createHash('sha256').update(bytes).digest().subarray(0, 8);
-
-/** Blocks that stand in both lists in the same order relative to each other: they can make no difference by themselves. */
-function commonBlocks(left: readonly BlockNid[], right: readonly BlockNid[]): Set<BlockNid> {
-  const places = new Map(left.map((nid, index) => [nid, index]));
-  const shared = new Set<BlockNid>();
-  let last = -1;
-  for (const nid of right) {
-    const place = places.get(nid);
-    if (place === undefined || place <= last) continue;
-    shared.add(nid);
-    last = place;
-  }
-  return shared;
-}
 
 /** A part of the state as a list of entries. */
 export function entriesOf(block: Block): Entry[] {

@@ -291,8 +291,12 @@ export class RoomStore {
     room: RoomNid,
     changes: readonly { readonly type: number; readonly key: number; readonly to: number }[],
   ): void {
-    for (const { type, key, to } of changes) if (to === 0) tx.run(deleteState, room, type, key);
-    tx.run(insertStates, room, JSON.stringify(changes.flatMap(({ to }) => (to === 0 ? [] : to))));
+    const set: number[] = [];
+    for (const { type, key, to } of changes) {
+      if (to === 0) tx.run(deleteState, room, type, key);
+      else set.push(to);
+    }
+    tx.run(insertStates, room, `[${set.join()}]`);
   }
 
   /** The event of a pair in the current state, 0: none. */
