@@ -219,15 +219,15 @@ export interface RoomReader {
   /** The first members of some memberships, in the order of their member events (C-S API: heroes of a room). */
   firstMembers(snapshot: Snapshot, room: RoomNid, memberships: readonly Membership[], limit: number): UserId[];
   /**
-   * Some joined members behind those that came before, whose `last` is `after` ('': none did); `last` undefined: nobody is
-   * left.
+   * Some joined members with their member events, behind those that came before, whose `last` is `after` ('': none did);
+   * `last` undefined: nobody is left.
    */
   joinedAfter(
     snapshot: Snapshot,
     room: RoomNid,
     after: string,
     limit: number,
-  ): { readonly users: UserId[]; readonly last: string | undefined };
+  ): { readonly members: { readonly user: UserId; readonly event: EventNid }[]; readonly last: string | undefined };
   /** With `limit`: the first of them, in the order of their member events. */
   joinedLocalUsers(snapshot: Snapshot, room: RoomNid, limit?: number): UserId[];
   joinedCount(snapshot: Snapshot, room: RoomNid): number;

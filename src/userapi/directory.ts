@@ -156,8 +156,8 @@ export class UserDirectory implements Consumer {
     const next = tx.get(selectRoom);
     if (next === undefined) return false;
     const { room, after } = next;
-    const { users, last } = this.#parts.rooms.joinedAfter(tx, room, after, membersAtOnce);
-    for (const user of users) this.#index(tx, user);
+    const { members, last } = this.#parts.rooms.joinedAfter(tx, room, after, membersAtOnce);
+    for (const { user } of members) this.#index(tx, user);
     if (last === undefined) tx.run(deleteRoom, room);
     else tx.run(updateRoom, last, room);
     return true;

@@ -18,6 +18,7 @@ import {
   type EventNid,
   type PartialRooms,
   type Room,
+  type RoomNid,
   type RoomCore,
   type SnapshotNid,
   type StoredEvent,
@@ -25,7 +26,7 @@ import {
 import { asPosition, type Database, type Position, type Snapshot } from '../../storage/index.ts';
 import { parseCut, positionBefore } from '../../syncapi/index.ts';
 import type { Clock } from '../../util/clock.ts';
-import { Slice } from '../../util/slice.ts';
+import { runSliced, Slice } from '../../util/slice.ts';
 
 export interface RoomStateRouteParts {
   readonly db: Database;
@@ -43,6 +44,8 @@ type Asked = Pick<RequestContext<'guest', unknown, unknown, undefined>, 'request
 const base = '/_matrix/client/v3/rooms/:roomId';
 const membership = v.optional(v.picklist(['join', 'invite', 'knock', 'leave', 'ban']));
 const membersQuery = v.object({ at: v.optional(v.string()), membership, not_membership: membership });
+/** Members that are read in one go. */
+const membersAtOnce = 200;
 const formatQuery = v.object({ format: v.optional(v.picklist(['content', 'event'])) });
 
 export const roomStateRoutes = (parts: RoomStateRouteParts): Route[] => [
@@ -182,17 +185,26 @@ const joinedMembersRoute = (parts: RoomStateRouteParts): Route =>
           throw matrixError.forbidden('You are not in this room');
         }
         shown.key(`room:${room.nid}`);
-        const slice = new Slice();
-        const joined: Record<string, ReturnType<typeof profileIn>> = {};
-        for (const { user, event: nid } of rooms.members(snapshot, room.nid, 'join')) {
-          const event = rooms.event(snapshot, nid);
-          if (event !== undefined) joined[user] = profileIn(event);
-          if (slice.spent) await slice.tick();
-        }
-        return { joined };
+        return runSliced(joinedMembersText(snapshot, rooms, room.nid), new Slice());
       });
     },
   });
+
+/** A room may have a hundred thousand of them: the answer is written as it is read. */
+function* joinedMembersText(snapshot: Snapshot, rooms: RoomCore, room: RoomNid): Generator<void, JsonText> {
+  const pages: string[] = [];
+  for (let after: string | undefined = ''; after !== undefined;) {
+    const { members, last } = rooms.joinedAfter(snapshot, room, after, membersAtOnce);
+    const texts = members.flatMap(({ user, event: nid }) => {
+      const event = rooms.event(snapshot, nid);
+      return event === undefined ? [] : `${JSON.stringify(user)}:${JSON.stringify(profileIn(event))}`;
+    });
+    if (texts.length > 0) pages.push(`${pages.length === 0 ? '' : ','}${texts.join(',')}`);
+    after = last;
+    yield;
+  }
+  return new JsonText(['{"joined":{', ...pages, '}}']);
+}
 
 /** Both keys are always there: clients look for them, and take null for what is not set. */
 function profileIn(event: StoredEvent): { display_name: string | null; avatar_url: string | null } {

@@ -189,12 +189,12 @@ export class MemberStore {
     room: RoomNid,
     after: string,
     limit: number,
-  ): { readonly users: UserId[]; readonly last: string | undefined } {
+  ): { readonly members: { readonly user: UserId; readonly event: EventNid }[]; readonly last: string | undefined } {
     const [, local = '0', event = '0'] = /^(\d) (\d+)$/.exec(after) ?? [];
     const rows = snapshot.all(selectAfter, room, join, Number(local), Number(event), limit);
     const last = rows.at(-1);
     return {
-      users: rows.map(({ user }) => this.#user(snapshot, user)),
+      members: rows.map(({ user, event }) => ({ user: this.#user(snapshot, user), event: event as EventNid })),
       last: last === undefined ? undefined : `${last.local} ${last.event}`,
     };
   }
