@@ -45,7 +45,7 @@ const fail = () => {
 };
 
 if (isRecent) {
-  // What starting leaves behind is no reason for a large young generation (src/util/young-generation.ts takes it back).
+  // What starting leaves behind is no reason for a large young generation (src/util/garbage.ts takes it back).
   setFlagsFromString('--semi-space-growth-factor=1');
   import('../dist/cli.js').catch((error) => {
     if (error.code !== 'ERR_MODULE_NOT_FOUND' || !/dist.cli\.js/.test(error.message)) throw error;

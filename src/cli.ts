@@ -14,7 +14,7 @@ import { run } from './commands/run.ts';
 import { verify, type VerifyOptions } from './commands/verify.ts';
 import type { ServerName } from './matrix/ids.ts';
 import { version } from './util/version.ts';
-import { letYoungGenerationGrow } from './util/young-generation.ts';
+import { letYoungGenerationGrow } from './util/garbage.ts';
 
 const program = new Command('neurite')
   .description('A complete Matrix homeserver in one process with one file. Without a command it runs.')

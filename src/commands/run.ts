@@ -3,7 +3,7 @@ import type { App } from '../app-interface.ts';
 import { type Config, publicBaseUrl } from '../config/index.ts';
 import { serveControl } from '../control.ts';
 import { openDataFolder } from '../storage/index.ts';
-import { letYoungGenerationGrow } from '../util/young-generation.ts';
+import { letYoungGenerationGrow } from '../util/garbage.ts';
 import { controlCommands, startApp } from './app.ts';
 import { CommandError, type ConfigOptions, configOf } from './options.ts';
 

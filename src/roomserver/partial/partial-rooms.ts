@@ -7,6 +7,7 @@ import type { EventId, RoomId, ServerName } from '../../matrix/ids.ts';
 import type { Database, Snapshot, Tx } from '../../storage/index.ts';
 import { nextPause, type BackoffPolicy } from '../../util/backoff.ts';
 import type { Clock } from '../../util/clock.ts';
+import { collectingEarly } from '../../util/garbage.ts';
 import type { Logger } from '../../util/log.ts';
 import type { Measure } from '../../util/metrics.ts';
 import { runSliced, Slice } from '../../util/slice.ts';
@@ -160,7 +161,7 @@ export class PartialRooms implements AsyncDisposable {
       await this.#pause(row, signal);
       if (signal.aborted) return;
       try {
-        if (await this.#step(room, row, signal)) {
+        if (await collectingEarly(() => this.#step(room, row, signal))) {
           this.#finished += 1;
           log.info({ ms: clock.now() - row.since }, 'the state of the room is whole');
           return;

@@ -1,6 +1,6 @@
 /**
  * Many events of a room, as answers to /state and /send_join bring them: up to some hundred thousand texts in any order.
- * They are checked and stored as outliers about a hundred at a time, the next ones checked while the last ones are stored,
+ * They are checked and stored as outliers a few dozen at a time, the next ones checked while the last ones are stored,
  * so that no more than these are in memory as objects. An event that cites one of the bundle waits for it as text.
  */
 import type { EventId } from '../../matrix/ids.ts';
@@ -10,10 +10,10 @@ import type { Room } from '../types.ts';
 import { type FetchParts, isStored } from './parts.ts';
 import type { FailedPdu } from './pdus.ts';
 
-/** Texts that are checked at a time. */
-const perCheck = 128;
+/** Texts that are checked at a time: few enough to be gone when the young generation is collected again. */
+const perCheck = 32;
 /** Events that are stored at a time. */
-const perStore = 128;
+const perStore = 64;
 /** Failures that are told. */
 const mostFailures = 100;
 

@@ -10,6 +10,7 @@ import type { RoomEvent } from '../../matrix/pdu.ts';
 import { type RoomVersionRules, roomVersionOfCreate, roomVersions } from '../../matrix/room-versions.ts';
 import type { Database } from '../../storage/index.ts';
 import type { Clock } from '../../util/clock.ts';
+import { collectingEarly } from '../../util/garbage.ts';
 import type { Logger } from '../../util/log.ts';
 import { type Result, err, ok } from '../../util/result.ts';
 import type { InputOptions } from '../core.ts';
@@ -76,7 +77,7 @@ export class RemoteJoining {
     const { serverName, clock, federation, log } = this.#parts;
     const asking = { serverName, clock, patienceMs, permits: (server: string) => federation.permits(server) };
     const found = await askInTurn(wish.servers, asking, async (server) => {
-      const entered = await this.#enter(server, wish);
+      const entered = await collectingEarly(() => this.#enter(server, wish));
       if (!entered.ok) log.info({ room: wish.roomId, server, fault: entered.error.message }, 'a join was not let in');
       return entered;
     });
