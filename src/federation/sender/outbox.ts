@@ -102,14 +102,13 @@ export class Outbox implements Projection {
   #membership(tx: Tx, { room, user, membership }: MembershipEntry): void {
     const { rooms, serverName } = this.#parts;
     if (membership !== 'join' || serverNameOf(user) !== serverName) return;
-    const known = new Set(
-      rooms
-        .joinedRooms(tx, user)
-        .filter((other) => other !== room)
-        .flatMap((other) => rooms.hostsNow(tx, other)),
-    );
-    const added = rooms.hostsNow(tx, room).filter((server) => server !== serverName && !known.has(server));
-    this.#introduce(tx, added, user);
+    const added = new Set(rooms.hostsNow(tx, room).filter((server) => server !== serverName));
+    if (added.size === 0) return;
+    for (const other of rooms.joinedRooms(tx, user)) {
+      if (other !== room) for (const server of rooms.hostsNow(tx, other)) added.delete(server);
+      if (added.size === 0) return;
+    }
+    this.#introduce(tx, [...added], user);
   }
 
   /** The resync of a partial room has found servers in it, or having been in it, that nobody had told us of. */
