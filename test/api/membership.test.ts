@@ -268,6 +268,41 @@ describe('moderation', () => {
   });
 });
 
+describe('what is left to read', () => {
+  const reads = async (roomId: string): Promise<number[]> => {
+    const path = `/rooms/${encodeURIComponent(roomId)}`;
+    const asked = ['state', 'state/m.room.topic', 'members'];
+    return Promise.all(asked.map(async (what) => (await bob.get(`${path}/${what}`)).status));
+  };
+  const topic = async (roomId: string): Promise<unknown> => (await bob.state(roomId, 'm.room.topic', '')).json.topic;
+
+  test('is what was there at the leave, whatever was between the room and the user since', async () => {
+    const roomId = await alice.createRoom({ topic: 'then' });
+    await alice.change(roomId, 'invite', target(bob));
+    await bob.change(roomId, 'join');
+    await bob.change(roomId, 'leave');
+    await alice.put(`/rooms/${encodeURIComponent(roomId)}/state/m.room.topic/`, { topic: 'later' });
+    expect(await topic(roomId)).toBe('then');
+    await alice.change(roomId, 'invite', target(bob));
+    await bob.change(roomId, 'leave');
+    expect(await topic(roomId)).toBe('then');
+    await alice.change(roomId, 'ban', target(bob));
+    await alice.change(roomId, 'unban', target(bob));
+    expect(await topic(roomId)).toBe('then');
+    expect(await reads(roomId)).toEqual([200, 200, 200]);
+  });
+
+  test('is nothing for who is banned, unless the whole world may read', async () => {
+    const roomId = await alice.createRoom({ preset: 'public_chat', topic: 'tea' });
+    await bob.change(roomId, 'join');
+    await alice.change(roomId, 'ban', target(bob));
+    expect(await reads(roomId)).toEqual([403, 403, 403]);
+    const visibility = `/rooms/${encodeURIComponent(roomId)}/state/m.room.history_visibility/`;
+    await alice.put(visibility, { history_visibility: 'world_readable' });
+    expect(await reads(roomId)).toEqual([200, 200, 200]);
+  });
+});
+
 describe('knocking', () => {
   test.each([
     ['knock', '7'],

@@ -1,6 +1,6 @@
 /**
  * How far a user may read a room (C-S API v1.19, `GET /rooms/{roomId}/state`, `/messages` and their like): to the present
- * when joined or when the room is world-readable, up to the leave for who was joined before.
+ * when joined or when the room is world-readable, up to the leave for who was joined before, and not at all when banned.
  */
 import { matrixError } from '../../matrix/errors.ts';
 import { historyVisibilityIn } from '../../matrix/history-visibility.ts';
@@ -22,8 +22,10 @@ export function findRoom(snapshot: Snapshot, rooms: RoomReader, roomId: string):
 
 /** Up to which Position the user may read the room; undefined: to the present. @throws M_FORBIDDEN */
 export function readableUntil(snapshot: Snapshot, rooms: RoomReader, room: Room, user: UserId): Position | undefined {
-  if (rooms.membership(snapshot, room.nid, user)?.membership === 'join') return undefined;
-  if (isWorldReadable(snapshot, rooms, room)) return undefined;
+  const membership = rooms.membership(snapshot, room.nid, user)?.membership;
+  if (membership === 'join' || isWorldReadable(snapshot, rooms, room)) return undefined;
+  // "A banned user will not be treated as a joined user, and so will not be able to send or receive events in the room."
+  if (membership === 'ban') throw matrixError.forbidden('You are banned from this room');
   const left = lastLeave(
     rooms.localMembershipsBetween(snapshot, user, start, end).filter((row) => row.room === room.nid),
   );
@@ -32,8 +34,8 @@ export function readableUntil(snapshot: Snapshot, rooms: RoomReader, room: Room,
 }
 
 /**
- * The row with which the user left the room last, also when he was invited or knocks again since. Who only turned down an
- * invite has never been in the room.
+ * The row with which the user left the room after he was in it last, also when he was invited, knocked or was banned since.
+ * Who only turned down an invite has never been in the room.
  *
  * @param rows his rows of one room, oldest first
  */
@@ -41,7 +43,7 @@ function lastLeave(rows: readonly LocalMembership[]): LocalMembership | undefine
   const joined = rows.findLastIndex(({ membership }) => membership === 'join');
   if (joined === -1) return undefined;
   const isLeave = ({ membership }: LocalMembership): boolean => membership === 'leave' || membership === 'ban';
-  return rows.slice(joined).findLast((row) => isLeave(row) && !row.outOfBand);
+  return rows.slice(joined).find((row) => isLeave(row) && !row.outOfBand);
 }
 
 export const isWorldReadable = (snapshot: Snapshot, rooms: RoomReader, room: Room): boolean =>
