@@ -12,6 +12,7 @@ import { EventStream } from './event-stream.ts';
 import { searchConsumer } from './search/indexer.ts';
 import { LazyMembers } from './lazy-members.ts';
 import { Notifier } from './notifier.ts';
+import type { SyncChoices } from './pass.ts';
 import type { Counts, PushRuleSource, UserData } from './sources.ts';
 import { SyncEngine } from './sync.ts';
 import { threadEventsProjection } from './thread-events.ts';
@@ -56,10 +57,7 @@ export interface SyncApiParts {
   readonly clock: Clock;
   readonly log: Logger;
   /** The `sync` section of the configuration. */
-  readonly config: {
-    readonly linearMaxEntries: number;
-    readonly timelineLimit: { readonly default: number; readonly max: number };
-  };
+  readonly config: SyncChoices & { readonly linearMaxEntries: number };
 }
 
 /** Words of new messages are indexed in batches; who searches does not wait for the next one. */
@@ -70,10 +68,9 @@ export function createSyncApi({ db, bus, rooms, userData, push, clock, log, conf
   bus.addProjection(threadEventsProjection(rooms));
   const notifier = new Notifier(db, bus, rooms);
   const lazyMembers = new LazyMembers();
-  const { linearMaxEntries, timelineLimit } = config;
   const engine = new SyncEngine({
     ...{ db, bus, rooms, userData, counts: push.counts, pushRules: push.rules },
-    ...{ notifier, lazyMembers, clock, log, linearMaxEntries, timelineLimit },
+    ...{ notifier, lazyMembers, clock, log, ...config },
   });
   const eventStream = new EventStream({ db, bus, rooms, userData, clock });
   const searchIndex = new LaggingConsumer({ db, bus, clock, log, consumer: searchConsumer(rooms), lagMs: searchLagMs });

@@ -18,13 +18,21 @@ import type { SyncRequest } from './request.ts';
 import type { Counts, PushRuleSource, UserData } from './sources.ts';
 import type { Wave } from './wave.ts';
 
-export interface PassParts {
+/** What an operator chooses about responses. */
+export interface SyncChoices {
+  readonly timelineLimit: { readonly default: number; readonly max: number };
+  /** The order of the events in an initial sync. */
+  readonly initialTimeline: 'arrival' | 'graph';
+  /** Whether a forgotten room is told to have been left to who has not been told yet. */
+  readonly forgottenLeaves: boolean;
+}
+
+export interface PassParts extends SyncChoices {
   readonly rooms: RoomReader;
   readonly userData: UserData;
   readonly counts: Counts;
   readonly pushRules: PushRuleSource;
   readonly lazyMembers: LazyMembers;
-  readonly timelineLimit: { readonly default: number; readonly max: number };
 }
 
 /** A piece of work that offers, at every `yield`, to give the event loop its turn. */

@@ -1,5 +1,6 @@
 /** A server's rooms with /sync on top, asked through the engine, and the parsed answers. */
 import { parseFilter } from '../../src/matrix/filters.ts';
+import type { Config } from '../../src/config/index.ts';
 import type { ServerName } from '../../src/matrix/ids.ts';
 import { createPush, type Push } from '../../src/push/index.ts';
 import { createUserApi, type UserApi } from '../../src/userapi/index.ts';
@@ -95,6 +96,8 @@ export const bodyOf = (chunks: readonly string[]): SyncBody => JSON.parse(chunks
 
 export interface TestSyncOptions {
   readonly linearMaxEntries?: number;
+  /** Of the `sync` section of the configuration. */
+  readonly choices?: Partial<Config['sync']>;
   /** A server whose files are taken as they are now, as if its process had been killed. */
   readonly killed?: TestSync;
   /** Called for every look-up of /sync in the roomserver. */
@@ -136,7 +139,7 @@ export function openTestSync(options: TestSyncOptions = {}): TestSync {
     userData: users.syncData,
     push,
     log: createLogger({ level: 'info', format: 'json', write: (line) => void lines.push(line) }),
-    config: { linearMaxEntries: options.linearMaxEntries ?? 1024, timelineLimit: { default: 10, max: 1000 } },
+    config: { ...testConfig().sync, ...options.choices, linearMaxEntries: options.linearMaxEntries ?? 1024 },
   });
   const request = (who: string, asked: SyncOptions): SyncRequest => {
     const filter = parseFilter(asked.filter ?? {});

@@ -53,4 +53,17 @@ export const sync = section('The sync endpoint.', {
     default: integer({ doc: "When the client's filter names no limit.", default: 10, min: 1 }),
     max: integer({ doc: "The most that a client's filter may ask for.", default: 1000, min: 1 }),
   }),
+  initial_timeline: choice(['arrival', 'graph'], {
+    doc:
+      'How events follow each other in the first sync of a client. arrival: as they came to this server, as in all other ' +
+      'answers; paging back from there meets every event once. graph: as their authors saw them, which some other ' +
+      'servers do; paging back may then bring an event again, and does when the timeline held the whole room.',
+    default: 'arrival',
+  }),
+  forgotten_leaves: flag({
+    doc:
+      "Whether a user's other clients are told that he has left a room which he has forgotten at once. The specification " +
+      'keeps forgotten rooms out of every sync; they then look as if he were still there.',
+    default: false,
+  }),
 });

@@ -79,7 +79,7 @@ function* compose(pass: Pass): Compose<Part | undefined> {
   const sections: Record<Section, string[]> = { join: [], invite: [], knock: [], leave: [] };
   for (const [nid, marks] of pass.rooms) {
     const row = pass.row(nid);
-    if (row === undefined || row.forgotten) continue;
+    if (row === undefined || (row.forgotten && !tellsLeave(pass, row))) continue;
     const room = pass.parts.rooms.roomByNid(pass.snapshot, nid);
     if (!admitsRoom(pass.request.filter.room, room.roomId)) continue;
     const text = yield* composeOne(pass, room, row, marks);
@@ -91,6 +91,13 @@ function* compose(pass: Pass): Compose<Part | undefined> {
     if (rooms.length > 0) texts.push(`"${name}":{${rooms.join(',')}}`);
   return texts.length === 0 ? undefined : { text: `{${texts.join(',')}}`, notable: true };
 }
+
+/**
+ * "Rooms which have been forgotten will never appear in the response to the /sync API": unless the operator wants that
+ * clients which know the user as being there are told that he has left.
+ */
+const tellsLeave = ({ parts, initial, since }: Pass, { position }: LocalMembership): boolean =>
+  parts.forgottenLeaves && !initial && position > since;
 
 function* composeOne(pass: Pass, room: Room, row: LocalMembership, marks: number): Compose<string | undefined> {
   const told = pass.complete || pass.transitions.has(room.nid);

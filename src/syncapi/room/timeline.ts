@@ -2,7 +2,8 @@
  * The timeline of a room: the newest events of the range that the user may see and the filter admits. `limited` is true
  * exactly when such events lie between the start of the range and the timeline; in a newly joined room, of which the
  * client has nothing yet, also those that the filter kept back. Back-filled events never enter it, and it never spans a
- * gap: it starts behind the last one (INVARIANTS 12).
+ * gap: it starts behind the last one (INVARIANTS 12). Where the operator wants that, the newest events are put into the order
+ * of the graph in an initial sync.
  */
 import { selectFields } from '../../matrix/filters.ts';
 import { isJsonObject, parseJson } from '../../matrix/json.ts';
@@ -10,7 +11,7 @@ import { clientEvent, isHidden, membershipAt, type Place, type StoredEvent } fro
 import { type Admission, admitsAny, admitsEvent } from '../event-admission.ts';
 import { isPause } from '../items/item.ts';
 import { roomMarks, type Compose, type Part, type Pass } from '../pass.ts';
-import { type Cut, cutBefore, tokenBefore } from '../place-token.ts';
+import { type Cut, cutBefore, tokenAfter, tokenBefore } from '../place-token.ts';
 import { formatSyncToken } from '../token.ts';
 import type { RoomView } from './room-view.ts';
 
@@ -18,19 +19,45 @@ export interface Timeline {
   /** Oldest first. */
   readonly events: readonly StoredEvent[];
   readonly limited: boolean;
-  /** Place of the first event; undefined: the timeline is empty. */
+  /** The earliest place of an event in it; undefined: the timeline is empty. */
   readonly first: Place | undefined;
+  /** Token from which paging back meets all that is not in it; undefined: right before `first`. */
+  readonly before?: string;
 }
 
 const empty: Timeline = { events: [], limited: false, first: undefined };
+/** Events looked through for those that are last in the graph, besides twice as many as are wanted. */
+const graphWindow = 20;
 
 /** Reads the timeline of a room for this pass. */
 export function* readTimeline(pass: Pass, view: RoomView): Compose<Timeline> {
   const filter = pass.request.filter.room.timeline;
   if ((view.marks & roomMarks.events) === 0 && !view.fresh) return empty;
   if (!admitsAny(filter, view.room.roomId)) return empty;
-  const { rooms, timelineLimit } = pass.parts;
+  const { timelineLimit, initialTimeline } = pass.parts;
   const limit = Math.min(filter.limit ?? timelineLimit.default, timelineLimit.max);
+  if (!pass.initial || initialTimeline === 'arrival' || limit === 0) return yield* newest(pass, view, limit);
+  return lastInGraph(view, yield* newest(pass, view, limit * 2 + graphWindow), limit);
+}
+
+/** Of the newest events those that are last in the graph, in its order. */
+function lastInGraph(view: RoomView, { events, limited }: Timeline, limit: number): Timeline {
+  const depth = ({ place }: StoredEvent): number => place?.depth ?? 0;
+  const slot = ({ place }: StoredEvent): number => place?.slot ?? 0;
+  const sorted = events.toSorted((a, b) => depth(a) - depth(b) || slot(a) - slot(b));
+  const shown = sorted.slice(-limit);
+  const [first] = shown.toSorted((a, b) => slot(a) - slot(b));
+  const left = sorted.slice(0, -limit).toSorted((a, b) => slot(b) - slot(a))[0];
+  const timeline = { events: shown, limited: limited || left !== undefined, first: first?.place };
+  if (!timeline.limited) return { ...timeline, before: formatSyncToken(view.end) };
+  if (left?.place === undefined || first === undefined || slot(left) < slot(first)) return timeline;
+  return { ...timeline, before: tokenAfter(left.place) };
+}
+
+/** The newest events, in the order in which they came. */
+function* newest(pass: Pass, view: RoomView, limit: number): Compose<Timeline> {
+  const { rooms } = pass.parts;
+  const filter = pass.request.filter.room.timeline;
   const events: StoredEvent[] = [];
   const { snapshot, user: userId, ignored } = pass;
   const admission: Admission = { snapshot, rooms, roomId: view.room.roomId, userId, ignored };
@@ -127,7 +154,7 @@ export function* composeTimeline(pass: Pass, view: RoomView, read: Timeline): Co
   const last = read.events.at(-1)?.place?.slot;
   if (last !== undefined) shown.position(last);
   // What is filled in later before the first event has the same slot: a plain Position would pass it over.
-  const before = read.first === undefined ? formatSyncToken(view.end) : tokenBefore(read.first);
+  const before = read.before ?? (read.first === undefined ? formatSyncToken(view.end) : tokenBefore(read.first));
   return {
     text: `{"events":${events},"limited":${read.limited},"prev_batch":"${before}"}`,
     notable: read.events.length > 0 || read.limited,

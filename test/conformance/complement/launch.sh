@@ -33,6 +33,7 @@ previews:
   enabled: true
   allow_networks: [127.0.0.0/8, 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, '::1']
 push: { text_mentions: true }
+sync: { initial_timeline: graph, forgotten_leaves: true }
 media:
   freeze_unauthenticated: false
 federation:

@@ -89,6 +89,7 @@ sub _config
       rate_limits => { enabled => JSON::false },
       rooms => { default_version => '10', public_list_without_token => JSON::true },
       passwords => { memory => '64 KiB', passes => 1 },
+      sync => { initial_timeline => 'graph' },
       # The suite's own web server and push gateway are on this machine, and its tests of media come without a token.
       previews => { enabled => JSON::true, allow_networks => [ '127.0.0.0/8', '::1' ] },
       push => { allow_networks => [ '127.0.0.0/8', '::1' ], text_mentions => JSON::true },
