@@ -4,6 +4,7 @@
  * the operator's own choice: private ones are as good as others.
  */
 import { asString, memberOf, parseJson } from '../matrix/json.ts';
+import { textUpTo } from '../util/bounded.ts';
 import type { Clock } from '../util/clock.ts';
 import { LazyAgent, undici } from '../util/lazy.ts';
 import { untilAborted } from '../util/until-aborted.ts';
@@ -98,23 +99,12 @@ export class ServiceClient {
       });
       const { statusCode, body } = await untilAborted(asked, signal);
       body.on('error', () => undefined);
-      return { status: statusCode, text: await read(body) };
+      return { status: statusCode, text: await textUpTo(body as AsyncIterable<Buffer>, maxAnswer) };
     } catch (error) {
       const message = error instanceof Error ? error.message : String(error);
       throw new ServiceSilent(limit.aborted ? `no answer within ${wish.timeout} ms` : message, limit.aborted);
     }
   }
-}
-
-async function read(body: AsyncIterable<Buffer>): Promise<string> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of body) {
-    pieces.push(piece);
-    size += piece.length;
-    if (size > maxAnswer) throw new Error('the answer is too large');
-  }
-  return Buffer.concat(pieces).toString();
 }
 
 /** The path is not known there; a 404 that says something else is about what was asked for. */

@@ -6,6 +6,7 @@
 import type { Dispatcher } from 'undici';
 import { delegatedName, wellKnownErrorLifetime, wellKnownLifetime } from '../matrix/discovery.ts';
 import type { ServerName } from '../matrix/ids.ts';
+import { readUpTo } from '../util/bounded.ts';
 import type { Clock } from '../util/clock.ts';
 import { LruCache } from '../util/lru.ts';
 import type { Connector } from './connector.ts';
@@ -93,7 +94,9 @@ export class WellKnown {
 
   async #read({ statusCode, headers, body }: Dispatcher.ResponseData): Promise<Fetched> {
     if (statusCode !== 200) return { kind: 'failed', lasting: statusCode < 500 && statusCode !== 429 };
-    const delegated = delegatedName(await text(body));
+    const { bytes, cut } = await readUpTo(body, mostBytes);
+    // What is cut is no valid file.
+    const delegated = cut ? undefined : delegatedName(bytes.toString('utf8'));
     if (delegated === undefined) return { kind: 'failed', lasting: true };
     const cache = {
       cacheControl: one(headers['cache-control']),
@@ -106,15 +109,3 @@ export class WellKnown {
 
 const one = (header: string | string[] | undefined): string | undefined =>
   typeof header === 'string' ? header : header?.join(', ');
-
-/** Up to `mostBytes`; what is cut there is no valid file. */
-async function text(body: AsyncIterable<Buffer>): Promise<string> {
-  const chunks: Buffer[] = [];
-  let size = 0;
-  for await (const chunk of body) {
-    size += chunk.length;
-    if (size > mostBytes) return '';
-    chunks.push(chunk);
-  }
-  return Buffer.concat(chunks).toString('utf8');
-}

@@ -4,6 +4,7 @@
  */
 import { asArray, asObject, parseJson } from '../matrix/json.ts';
 import { AddressGuard } from '../util/address-guard.ts';
+import { textUpTo } from '../util/bounded.ts';
 import { guardedAgent } from '../util/guarded-agent.ts';
 import { undici } from '../util/lazy.ts';
 import { untilAborted } from '../util/until-aborted.ts';
@@ -46,7 +47,7 @@ export function createGateway({ allowNetworks, timeout, userAgent }: GatewayOpti
     });
     const response = await untilAborted(asked, until);
     const { statusCode: status, headers } = response;
-    const text = await readText(response.body);
+    const text = await textUpTo(response.body as AsyncIterable<Buffer>, maxAnswer);
     if (status < 200 || status > 299) {
       return { kind: 'refused', reason: `status ${status}`, pauseMs: pauseOf(headers['retry-after']) };
     }
@@ -63,17 +64,6 @@ export function createGateway({ allowNetworks, timeout, userAgent }: GatewayOpti
       })),
     close: () => agent.destroy(),
   };
-}
-
-async function readText(body: AsyncIterable<Buffer>): Promise<string> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of body) {
-    size += piece.length;
-    if (size > maxAnswer) throw new Error('the answer is too long');
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
 }
 
 /** `Retry-After` in seconds, as ms; 0 when there is none. */

@@ -1,5 +1,6 @@
 /** One HTTP request to a service (identity server, captcha, single sign-on) with limits on time and size. */
 import type { Dispatcher } from 'undici';
+import { textUpTo } from './bounded.ts';
 import { undici } from './lazy.ts';
 import { untilAborted } from './until-aborted.ts';
 
@@ -39,14 +40,8 @@ export async function ask(url: string | URL, options: AskOptions): Promise<Answe
     const response = await untilAborted(asked, signal);
     // A body that is given up says so by an event, which would end the process if nobody listened.
     response.body.on('error', () => undefined);
-    const pieces: Buffer[] = [];
-    let size = 0;
-    for await (const piece of response.body as AsyncIterable<Buffer>) {
-      size += piece.length;
-      if (size > maxAnswer) throw new Error('the answer is too long');
-      pieces.push(piece);
-    }
-    return { status: response.statusCode, text: Buffer.concat(pieces).toString('utf8') };
+    const text = await textUpTo(response.body as AsyncIterable<Buffer>, maxAnswer);
+    return { status: response.statusCode, text };
   } catch (error) {
     throw new AskFailed('the service could not be asked', { cause: error });
   }

@@ -1,6 +1,7 @@
 /** Small pages for browsers (authentication, confirmations), and the forms that come back from them. */
 import { Reply, type RequestContext } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
+import { readUpTo } from '../../util/bounded.ts';
 
 type Stream = RequestContext<'none', unknown, unknown, unknown>['stream'];
 
@@ -38,14 +39,9 @@ export const redirect = (url: string): Reply => new Reply(302, {}, { Location: u
 
 /** The whole body as text. @throws M_TOO_LARGE */
 export async function readText(stream: Stream): Promise<string> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  for await (const piece of stream) {
-    size += piece.length;
-    if (size > maxForm) throw matrixError.tooLarge();
-    pieces.push(piece);
-  }
-  return Buffer.concat(pieces).toString('utf8');
+  const { bytes, cut } = await readUpTo(stream, maxForm);
+  if (cut) throw matrixError.tooLarge();
+  return bytes.toString('utf8');
 }
 
 /** A filled-in form. @throws M_TOO_LARGE */

@@ -5,6 +5,7 @@
 import { pipeline, type Readable } from 'node:stream';
 import { createBrotliDecompress, createUnzip } from 'node:zlib';
 import type { Dispatcher } from 'undici';
+import { readUpTo } from '../../util/bounded.ts';
 import { undici } from '../../util/lazy.ts';
 import { untilAborted } from '../../util/until-aborted.ts';
 
@@ -79,7 +80,7 @@ export async function fetchUrl(start: URL, options: FetchOptions): Promise<Fetch
     }
     const contentType = header(response.headers['content-type']) ?? '';
     const plain = unpacked(body, header(response.headers['content-encoding']));
-    return { url, contentType, ...(await read(plain, options.limit)) };
+    return { url, contentType, ...(await readUpTo(plain, options.limit)) };
   }
   throw new FetchFailed('too many redirects');
 }
@@ -99,16 +100,4 @@ function unpacked(body: Readable, encoding: string | undefined): Readable {
   }
   // Faults of either end come out of the unpacked one, where they are read.
   return pipeline(body, unpack, () => undefined);
-}
-
-async function read(body: AsyncIterable<Buffer>, limit: number): Promise<{ bytes: Buffer; cut: boolean }> {
-  const pieces: Buffer[] = [];
-  let size = 0;
-  // Leaving the loop early destroys the body, and the connection with it.
-  for await (const piece of body) {
-    pieces.push(piece);
-    size += piece.length;
-    if (size > limit) return { bytes: Buffer.concat(pieces).subarray(0, limit), cut: true };
-  }
-  return { bytes: Buffer.concat(pieces), cut: false };
 }
