@@ -3,11 +3,7 @@
  * so that one server cannot take all that there is.
  */
 import { matrixError } from '../matrix/errors.ts';
-
-interface Lane {
-  running: number;
-  readonly waiting: (() => void)[];
-}
+import { Gate } from '../util/gate.ts';
 
 /** Requests that wait, for each that may run. */
 const waitingPerRunning = 10;
@@ -16,7 +12,7 @@ const retryMs = 1000;
 
 export class OriginGate {
   readonly #limit: number;
-  readonly #lanes = new Map<string, Lane>();
+  readonly #gates = new Map<string, Gate>();
 
   constructor(limit: number) {
     this.#limit = limit;
@@ -24,27 +20,18 @@ export class OriginGate {
 
   /** Servers with requests under way. */
   get size(): number {
-    return this.#lanes.size;
+    return this.#gates.size;
   }
 
   /** Runs `task` when the origin has room; settles as it does. @throws MatrixError M_LIMIT_EXCEEDED when its queue is full */
   async run<T>(origin: string, task: () => Promise<T>): Promise<T> {
-    let lane = this.#lanes.get(origin);
-    if (lane === undefined) this.#lanes.set(origin, (lane = { running: 0, waiting: [] }));
-    if (lane.running < this.#limit) {
-      lane.running += 1;
-    } else {
-      const { waiting } = lane;
-      if (waiting.length >= this.#limit * waitingPerRunning) throw matrixError.limitExceeded(retryMs);
-      await new Promise<void>((resolve) => waiting.push(resolve));
-    }
+    let gate = this.#gates.get(origin);
+    if (gate === undefined) this.#gates.set(origin, (gate = new Gate(this.#limit)));
+    if (gate.waiting >= this.#limit * waitingPerRunning) throw matrixError.limitExceeded(retryMs);
     try {
-      return await task();
+      return await gate.run(task);
     } finally {
-      const next = lane.waiting.shift();
-      // The place is handed on.
-      if (next !== undefined) next();
-      else if ((lane.running -= 1) === 0) this.#lanes.delete(origin);
+      if (gate.running === 0 && this.#gates.get(origin) === gate) this.#gates.delete(origin);
     }
   }
 }

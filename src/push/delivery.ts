@@ -5,6 +5,7 @@
  */
 import type { Database } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { Gate } from '../util/gate.ts';
 import type { Logger } from '../util/log.ts';
 import type { Measure } from '../util/metrics.ts';
 import { countQueue, selectBusyPushers, selectPusher, type PusherRow } from './pusher-storage.ts';
@@ -64,7 +65,7 @@ export class Delivery implements AsyncDisposable {
   readonly #stopping = new AbortController();
   /** Ends requests under way. */
   readonly #ending = new AbortController();
-  readonly #slots = new Slots(parallelSteps);
+  readonly #gate = new Gate(parallelSteps);
   readonly #counters = { sent: 0, failed: 0 };
 
   constructor(options: DeliveryOptions) {
@@ -153,7 +154,7 @@ export class Delivery implements AsyncDisposable {
 
   async #step(id: number): Promise<Step> {
     const { db, tellers } = this.#options;
-    return this.#slots.use(async () => {
+    return this.#gate.run(async () => {
       if (this.#stopping.signal.aborted) return { kind: 'idle' };
       try {
         const pusher = db.read((snapshot) => snapshot.get(selectPusher, id));
@@ -186,27 +187,5 @@ export class Delivery implements AsyncDisposable {
     lane.pause = { end: () => ended.abort(), early };
     await this.#options.clock.sleep(ms, ended.signal);
     lane.pause = undefined;
-  }
-}
-
-/** Lets a few pieces of work run at a time, the others wait in line. */
-class Slots {
-  #free: number;
-  readonly #line: (() => void)[] = [];
-
-  constructor(count: number) {
-    this.#free = count;
-  }
-
-  async use<T>(work: () => Promise<T>): Promise<T> {
-    if (this.#free > 0) this.#free -= 1;
-    else await new Promise<void>((resolve) => this.#line.push(resolve));
-    try {
-      return await work();
-    } finally {
-      const next = this.#line.shift();
-      if (next === undefined) this.#free += 1;
-      else next();
-    }
   }
 }

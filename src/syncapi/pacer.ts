@@ -2,6 +2,7 @@
  * Who composes when. One message may wake hundreds of waiters: their short passes run one after another and give the
  * loop its turn when the budget of a turn is used up. Long ones, which hold a snapshot over many turns, are few at a time.
  */
+import { Gate } from '../util/gate.ts';
 import { Slice } from '../util/slice.ts';
 
 /** How many long passes may be under way side by side. */
@@ -9,9 +10,8 @@ const longPasses = 2;
 
 export class Pacer {
   readonly #short: (() => void)[] = [];
-  readonly #long: (() => void)[] = [];
+  readonly #long = new Gate(longPasses);
   readonly #onIdle: () => void;
-  #running = 0;
   #scheduled = false;
 
   /** @param onIdle called when no short task is left. */
@@ -21,7 +21,7 @@ export class Pacer {
 
   /** Passes that wait for their turn. */
   get waiting(): Record<'short' | 'long', number> {
-    return { short: this.#short.length, long: this.#long.length };
+    return { short: this.#short.length, long: this.#long.waiting };
   }
 
   /** Runs a short task soon, in the order of the calls. */
@@ -36,17 +36,8 @@ export class Pacer {
   }
 
   /** Runs a long task as soon as few enough others are under way. */
-  async long<T>(task: () => Promise<T>): Promise<T> {
-    if (this.#running >= longPasses) await new Promise<void>((resolve) => this.#long.push(resolve));
-    else this.#running += 1;
-    try {
-      return await task();
-    } finally {
-      // The place is handed on, or given back.
-      const next = this.#long.shift();
-      if (next === undefined) this.#running -= 1;
-      else next();
-    }
+  long<T>(task: () => Promise<T>): Promise<T> {
+    return this.#long.run(task);
   }
 
   #drain(): void {

@@ -9,6 +9,7 @@ import { parseJson, type JsonObject } from '../../matrix/json.ts';
 import { sql, type Database } from '../../storage/index.ts';
 import { AddressGuard } from '../../util/address-guard.ts';
 import type { Clock } from '../../util/clock.ts';
+import { Gate } from '../../util/gate.ts';
 import { guardedAgent } from '../../util/guarded-agent.ts';
 import type { LazyAgent } from '../../util/lazy.ts';
 import type { Logger } from '../../util/log.ts';
@@ -51,8 +52,7 @@ export class Previews implements AsyncDisposable {
   readonly #parts: PreviewParts;
   readonly #agent: LazyAgent;
   readonly #running = new Map<string, Promise<JsonObject | undefined>>();
-  readonly #waiting: (() => void)[] = [];
-  #turns = maxRunning;
+  readonly #gate = new Gate(maxRunning);
 
   constructor(parts: PreviewParts) {
     this.#parts = parts;
@@ -80,7 +80,7 @@ export class Previews implements AsyncDisposable {
   #join(key: string, url: URL): Promise<JsonObject | undefined> {
     const running = this.#running.get(key);
     if (running !== undefined) return running;
-    if (this.#waiting.length >= maxWaiting) throw matrixError.limitExceeded(5_000, 'Too many previews are being made');
+    if (this.#gate.waiting >= maxWaiting) throw matrixError.limitExceeded(5_000, 'Too many previews are being made');
     const fetching = this.#fetch(key, url).finally(() => this.#running.delete(key));
     this.#running.set(key, fetching);
     return fetching;
@@ -88,26 +88,17 @@ export class Previews implements AsyncDisposable {
 
   async #fetch(key: string, url: URL): Promise<JsonObject | undefined> {
     const { db, config, clock, log } = this.#parts;
-    await this.#turn();
     let body: JsonObject | undefined;
     try {
-      body = await this.#make(url, AbortSignal.timeout(config.timeout));
+      body = await this.#gate.run(() => this.#make(url, AbortSignal.timeout(config.timeout)));
     } catch (error) {
       log.debug({ err: error }, 'a preview could not be made');
-    } finally {
-      this.#turns += 1;
-      this.#waiting.shift()?.();
     }
     const now = clock.now();
     const expires = now + (body === undefined ? Math.min(failureMs, config.cache) : config.cache);
     const text = body === undefined ? null : JSON.stringify(body);
     await db.write((tx) => void tx.run(upsertPreview, key, text, now, expires));
     return body;
-  }
-
-  async #turn(): Promise<void> {
-    while (this.#turns === 0) await new Promise<void>((resolve) => this.#waiting.push(resolve));
-    this.#turns -= 1;
   }
 
   async #make(url: URL, signal: AbortSignal): Promise<JsonObject> {
