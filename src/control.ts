@@ -9,6 +9,7 @@ import { type Socket, connect, createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join, relative, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
+import { messageOf } from './util/error-text.ts';
 import { type Result, err, ok } from './util/result.ts';
 
 /** Runs one command; what it throws is told to the caller as a sentence. */
@@ -38,7 +39,7 @@ const serveCall = async (socket: Socket, commands: Readonly<Record<string, Contr
       if (run === undefined) throw new Error(`The running server does not know the command ${command}.`);
       send(socket, { result: (await run(params, (text) => send(socket, { line: text }))) ?? null });
     } catch (error) {
-      send(socket, { error: error instanceof Error ? error.message : String(error) });
+      send(socket, { error: messageOf(error) });
     }
     socket.end();
     return;
@@ -113,7 +114,7 @@ export async function callControl(
     }
     return err('The running server ended before it had answered.');
   } catch (error) {
-    const cause = error instanceof Error ? error.message : String(error);
+    const cause = messageOf(error);
     return err(`The server that runs on this data folder cannot be reached: ${cause}.`);
   } finally {
     socket.destroy();

@@ -6,6 +6,7 @@ import type { JsonObject } from '../matrix/json.ts';
 import { sql, type Database, type Snapshot, type Tx } from '../storage/index.ts';
 import { newOpaqueId } from '../userapi/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { messageOf } from '../util/error-text.ts';
 import { KeyedQueue } from '../util/keyed-queue.ts';
 import type { Logger } from '../util/log.ts';
 
@@ -142,7 +143,7 @@ export class AdminTasks {
       if (!signal.aborted) await this.#db.write((tx) => this.#set(tx, id, 'complete'));
     } catch (error) {
       this.#log.warn({ task: task.kind, id, room: task.roomId, err: error }, 'what an administrator began has failed');
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       await this.#db.write((tx) => this.#set(tx, id, 'failed', message)).catch(() => undefined);
     }
   }

@@ -6,6 +6,7 @@
 import { asString, memberOf, parseJson } from '../matrix/json.ts';
 import { textUpTo } from '../util/bounded.ts';
 import type { Clock } from '../util/clock.ts';
+import { messageOf } from '../util/error-text.ts';
 import { LazyAgent, undici } from '../util/lazy.ts';
 import { untilAborted } from '../util/until-aborted.ts';
 import type { Registration } from './registration.ts';
@@ -101,7 +102,7 @@ export class ServiceClient {
       body.on('error', () => undefined);
       return { status: statusCode, text: await textUpTo(body as AsyncIterable<Buffer>, maxAnswer) };
     } catch (error) {
-      const message = error instanceof Error ? error.message : String(error);
+      const message = messageOf(error);
       throw new ServiceSilent(limit.aborted ? `no answer within ${wish.timeout} ms` : message, limit.aborted);
     }
   }

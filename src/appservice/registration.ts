@@ -5,6 +5,7 @@
 import { readFileSync } from 'node:fs';
 import type { YAMLMap } from 'yaml';
 import { formatUserId, type ServerName, type UserId } from '../matrix/ids.ts';
+import { messageOf } from '../util/error-text.ts';
 import { yaml } from '../util/lazy.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import { compileNamespace } from './namespace-regex.ts';
@@ -69,7 +70,7 @@ function readRegistration(file: string, serverName: ServerName): Result<Registra
   try {
     text = readFileSync(file, 'utf8');
   } catch (error) {
-    return err([`cannot be read: ${error instanceof Error ? error.message : String(error)}`]);
+    return err([`cannot be read: ${messageOf(error)}`]);
   }
   return parseRegistration(text, serverName);
 }

@@ -5,6 +5,7 @@
  */
 import type { Database, Position, Tx } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { messageOf } from '../util/error-text.ts';
 import type { Logger } from '../util/log.ts';
 import type { Measure } from '../util/metrics.ts';
 import type { Bus } from './bus.ts';
@@ -16,7 +17,7 @@ import {
   upsertConsumer,
   type Consumer,
 } from './consumer.ts';
-import { ParkedKeys, textOf } from './parked-keys.ts';
+import { ParkedKeys } from './parked-keys.ts';
 import { loggedOf, type LogRow } from './parking.ts';
 
 export interface LaggingConsumerOptions {
@@ -241,7 +242,7 @@ export class LaggingConsumer {
       const [row] = tx.all(selectBatch, this.#position, 1);
       const found = row && consumer.keyOf(loggedOf(row).entry);
       if (row === undefined || found === undefined) return undefined;
-      this.#parked.parking.park(tx, found, row, textOf(cause));
+      this.#parked.parking.park(tx, found, row, messageOf(cause));
       tx.run(updatePosition, row.position, consumer.name);
       return { name: found, position: row.position };
     });

@@ -1,9 +1,8 @@
 /** The keys of a consumer that are held up by an entry it could not apply, and the new attempts at them (INVARIANTS 6). */
 import type { Database, Snapshot } from '../storage/index.ts';
+import { messageOf } from '../util/error-text.ts';
 import type { Consumer } from './consumer.ts';
 import { Parking } from './parking.ts';
-
-export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 export class ParkedKeys {
   readonly parking: Parking;
@@ -56,7 +55,7 @@ export class ParkedKeys {
         this.parking.remove(tx, key, position);
       });
     } catch (error) {
-      await db.write((tx) => this.parking.failedAgain(tx, key, position, textOf(error)));
+      await db.write((tx) => this.parking.failedAgain(tx, key, position, messageOf(error)));
       return false;
     }
     this.count(key, -1);

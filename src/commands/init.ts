@@ -2,6 +2,7 @@
 import { writeFileSync } from 'node:fs';
 import { renderConfig } from '../config/index.ts';
 import { openDataFolder } from '../storage/index.ts';
+import { messageOf } from '../util/error-text.ts';
 import { CommandError, type ConfigOptions, configFrom, defaultConfigFile } from './options.ts';
 
 /** Writes the file, with every key documented and those given as options set. @throws CommandError if it is there */
@@ -13,7 +14,7 @@ export const init = (options: ConfigOptions): void => {
     // A file that is there is somebody's work.
     writeFileSync(file, renderConfig(given), { flag: 'wx', mode: 0o600 });
   } catch (error) {
-    const cause = error instanceof Error ? error.message : String(error);
+    const cause = messageOf(error);
     throw new CommandError(`The configuration file cannot be written: ${cause}.`);
   }
   const folder = openDataFolder(config.dataDir, config.serverName);

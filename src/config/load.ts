@@ -3,6 +3,7 @@
  * typed `Config` or the list of everything that is wrong. Reads the file and nothing else; writes nothing.
  */
 import { readFileSync } from 'node:fs';
+import { messageOf } from '../util/error-text.ts';
 import type { Result } from '../util/result.ts';
 import { err, ok } from '../util/result.ts';
 import type { Field, Shape } from './field.ts';
@@ -135,7 +136,7 @@ const fromFile = (file: string): Source => {
   try {
     content = readFileSync(file, 'utf8');
   } catch (error) {
-    const message = `cannot be read: ${error instanceof Error ? error.message : String(error)}`;
+    const message = `cannot be read: ${messageOf(error)}`;
     return { raw: emptyMap({ source: file }), faults: [{ origin: { source: file }, path: '', message }] };
   }
   return readYaml(file, content, true);

@@ -7,6 +7,7 @@ import type { ServerName } from '../matrix/ids.ts';
 import { asInteger, asString, isJsonObject, memberOf, parseJson, parseLosslessJson } from '../matrix/json.ts';
 import type { JsonObject } from '../matrix/json.ts';
 import { requestContent, signRequest } from '../matrix/xmatrix.ts';
+import { messageOf } from '../util/error-text.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import type { FederationFault } from './fault.ts';
 import type { SigningKey } from './signing-key.ts';
@@ -136,7 +137,7 @@ export class Exchange {
       return { kind: 'aborted', message: 'nobody waits for the answer any more' };
     if (this.#deadline.signal.aborted) return { kind: 'timeout', message: 'no answer in time' };
     if (codeOf(error) === 'UND_ERR_BODY_TIMEOUT') return { kind: 'timeout', message: 'silence in the middle' };
-    return { kind: 'unreachable', message: messageOf(error) };
+    return { kind: 'unreachable', message: shortMessageOf(error) };
   }
 
   /** Reads an answer: an error as a fault, a good one by `read`. The body is left when that has ended. */
@@ -167,7 +168,7 @@ export class Exchange {
   #faultOfReading(error: unknown): FederationFault {
     const fault = this.faultOf(error);
     return fault.kind === 'unreachable' && !isBrokenConnection(error)
-      ? { kind: 'bad-reply', message: messageOf(error) }
+      ? { kind: 'bad-reply', message: shortMessageOf(error) }
       : fault;
   }
 }
@@ -238,7 +239,8 @@ export async function bytesOf(body: AsyncIterable<Buffer>): Promise<Buffer> {
 }
 
 const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? '';
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error)).slice(0, 300);
+/** Names and messages of other hosts may be long. */
+const shortMessageOf = (error: unknown): string => messageOf(error).slice(0, 300);
 /** Whether the connection broke, as opposed to what was said over it. */
 export const isBrokenConnection = (error: unknown): boolean =>
   ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNABORTED', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED'].includes(

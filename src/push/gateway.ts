@@ -5,6 +5,7 @@
 import { asArray, asObject, parseJson } from '../matrix/json.ts';
 import { AddressGuard } from '../util/address-guard.ts';
 import { textUpTo } from '../util/bounded.ts';
+import { messageOf } from '../util/error-text.ts';
 import { guardedAgent } from '../util/guarded-agent.ts';
 import { undici } from '../util/lazy.ts';
 import { untilAborted } from '../util/until-aborted.ts';
@@ -59,7 +60,7 @@ export function createGateway({ allowNetworks, timeout, userAgent }: GatewayOpti
     notify: (url, body, signal) =>
       post(url, body, signal).catch((error: unknown) => ({
         kind: 'refused' as const,
-        reason: error instanceof Error ? error.message : String(error),
+        reason: messageOf(error),
         pauseMs: 0,
       })),
     close: () => agent.destroy(),

@@ -7,6 +7,7 @@ import type { UserId } from '../matrix/ids.ts';
 import { contentOf, type StoredEvent } from '../roomserver/index.ts';
 import type { Database, Snapshot } from '../storage/index.ts';
 import type { Clock } from '../util/clock.ts';
+import { messageOf } from '../util/error-text.ts';
 import type { Logger } from '../util/log.ts';
 import { MailRefused, type Mailer } from '../util/mailer.ts';
 import type { JsonValue } from '../matrix/json.ts';
@@ -104,7 +105,7 @@ export class MailTeller implements Teller {
       await mailer.send(this.#mail(pusher, upTo, unread));
     } catch (error) {
       if (!(error instanceof MailRefused) || !error.permanent) {
-        return { kind: 'failed', reason: error instanceof Error ? error.message : String(error), pauseMs: 0 };
+        return { kind: 'failed', reason: messageOf(error), pauseMs: 0 };
       }
       log.warn({ pusher: pusher.id, err: error }, 'the mail server will not take a mail about unread messages');
     }

@@ -1,5 +1,6 @@
 /** The thread that checkpoints: one connection of its own, one passive pass for each message. */
 import { parentPort, workerData } from 'node:worker_threads';
+import { messageOf } from '../util/error-text.ts';
 import { Connection } from './connection.ts';
 
 /** What a pass found and did, in frames of the WAL. */
@@ -28,6 +29,6 @@ function pass(): PassAnswer {
     const [row] = connection.raw.pragma('wal_checkpoint(PASSIVE)') as { log: number; checkpointed: number }[];
     return { log: row?.log ?? 0, checkpointed: row?.checkpointed ?? 0 };
   } catch (error) {
-    return { error: error instanceof Error ? error.message : String(error) };
+    return { error: messageOf(error) };
   }
 }

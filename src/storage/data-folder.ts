@@ -5,6 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
+import { messageOf } from '../util/error-text.ts';
 import { type Result, err, ok } from '../util/result.ts';
 
 export interface DataFolder {
@@ -25,8 +26,6 @@ const held = new Set<SqliteDatabase.Database>();
 
 const codeOf = (error: unknown): string =>
   typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
-
-const messageOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
 
 const readIfPresent = (file: string): string | undefined => {
   try {

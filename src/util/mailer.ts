@@ -3,6 +3,7 @@
  * refusal says whether trying again can help.
  */
 import type { Transporter } from 'nodemailer';
+import { messageOf } from './error-text.ts';
 import { nodemailer } from './lazy.ts';
 
 export interface MailOptions {
@@ -96,5 +97,5 @@ function refusal(error: unknown): MailRefused {
   // A refused login or greeting says nothing about this mail.
   const aboutMail = code === 'EENVELOPE' || code === 'EMESSAGE';
   const permanent = aboutMail && (typeof responseCode !== 'number' || responseCode >= 500);
-  return new MailRefused(error instanceof Error ? error.message : String(error), permanent, error);
+  return new MailRefused(messageOf(error), permanent, error);
 }

@@ -7,6 +7,7 @@ import type { EventId, RoomId, ServerName } from '../../matrix/ids.ts';
 import type { Database, Snapshot, Tx } from '../../storage/index.ts';
 import { nextPause, type BackoffPolicy } from '../../util/backoff.ts';
 import type { Clock } from '../../util/clock.ts';
+import { messageOf } from '../../util/error-text.ts';
 import { collectingEarly } from '../../util/garbage.ts';
 import type { Logger } from '../../util/log.ts';
 import type { Measure } from '../../util/metrics.ts';
@@ -172,7 +173,7 @@ export class PartialRooms implements AsyncDisposable {
         }
       } catch (error) {
         if (signal.aborted) return;
-        const reason = error instanceof Error ? error.message : String(error);
+        const reason = messageOf(error);
         const attempts = row.attempts + 1;
         const last =
           row.attempts === 0 ? 0 : Math.min(pauses.maxMs, pauses.firstMs * 2 ** Math.min(20, row.attempts - 1));
@@ -255,7 +256,7 @@ export class PartialRooms implements AsyncDisposable {
         return await this.#parts.fetchState(room, eventId, server, signal);
       } catch (error) {
         if (signal.aborted) throw error;
-        reasons.push(`${server}: ${error instanceof Error ? error.message : String(error)}`);
+        reasons.push(`${server}: ${messageOf(error)}`);
       }
     }
     throw new ResyncFailed(reasons.length === 0 ? 'no other server is known to be in the room' : reasons.join('; '));

@@ -8,6 +8,7 @@ import { type Database, type Reader, type Snapshot, type Tx, sql } from '../../s
 import type { EventMeta } from '../storage/event-rows.ts';
 import { type Stores, openStores } from '../stores.ts';
 import type { EventNid, RoomNid } from '../types.ts';
+import { messageOf } from '../../util/error-text.ts';
 import { verifyAnnotations, verifyRelationRows } from './annotations.ts';
 import { verifyEdges, verifyExtremities } from './edges.ts';
 import { verifyGraph } from './graph.ts';
@@ -129,6 +130,6 @@ function verifyRoom(verification: Verification): void {
     verifyProjections(named);
   } catch (error) {
     // What is missing or damaged so that nothing can be read is a difference too.
-    differs(error instanceof Error ? error.message : String(error));
+    differs(messageOf(error));
   }
 }
