@@ -1,6 +1,7 @@
 /** Two whole servers: history of before a join is paged through, found by time and kept where it is not for the reader. */
 import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import type { Client } from '../support/client.ts';
+import { eventually } from '../support/partial-scene.ts';
 import { startServers, type FederatedServer } from '../support/servers.ts';
 
 const v3 = '/_matrix/client/v3';
@@ -118,4 +119,52 @@ describe('history of before a join through another server', () => {
     }
     expect(seen).toEqual(['m.room.member', 'late']);
   });
+});
+
+test('history that was purged here comes back from a server that has come in since, as far as that knows it', async () => {
+  const roomId = await create();
+  await say(roomId, 'before');
+  await join(roomId);
+  const sayAs = async (who: Client, body: string): Promise<string> => {
+    const path = `${v3}/rooms/${enc(roomId)}/send/m.room.message/p${sent++}`;
+    return String((await who.must('PUT', path, { msgtype: 'm.text', body })).event_id);
+  };
+  const seenBy = (who: Client, id: string) =>
+    eventually(
+      () => who.ask('GET', `${v3}/rooms/${enc(roomId)}/event/${enc(id)}`),
+      ({ status }) => status === 200,
+    );
+  await seenBy(bob, await sayAs(alice, 'ours'));
+  await alice.must('PUT', `${v3}/rooms/${enc(roomId)}/state/m.room.topic`, { topic: 'tea' });
+  const theirs = await sayAs(alice, 'ours too');
+  await seenBy(bob, theirs);
+  const last = await sayAs(bob, 'theirs');
+  await seenBy(alice, last);
+  const all = await alice.history(roomId);
+
+  await near.app.createUser({ localpart: 'admin', password: 'a long password', admin: true });
+  const login = {
+    type: 'm.login.password',
+    identifier: { type: 'm.id.user', user: 'admin' },
+    password: 'a long password',
+  };
+  const { access_token } = await alice.must('POST', `${v3}/login`, login);
+  const byAdmin = async (method: string, path: string): Promise<Record<string, unknown>> => {
+    const headers = { Authorization: `Bearer ${String(access_token)}`, 'Content-Type': 'application/json' };
+    const body = method === 'POST' ? '{}' : null;
+    const answer = await fetch(`${near.baseUrl}/_synapse/admin/v1/${path}`, { method, headers, body });
+    return (await answer.json()) as Record<string, unknown>;
+  };
+  const { purge_id: id } = await byAdmin('POST', `purge_history/${enc(roomId)}/${enc(last)}`);
+  await eventually(
+    () => byAdmin('GET', `purge_history_status/${String(id)}`),
+    ({ status }) => status === 'complete',
+  );
+
+  const again = await alice.history(roomId);
+  const joined = all.findIndex(({ content, sender }) => sender === bob.userId && content.membership === 'join');
+  expect(again.map(({ event_id: eventId }) => eventId)).toEqual(
+    all.slice(joined).map(({ event_id: eventId }) => eventId),
+  );
+  expect(await alice.must('GET', `${v3}/rooms/${enc(roomId)}/state/m.room.topic`)).toEqual({ topic: 'tea' });
 });

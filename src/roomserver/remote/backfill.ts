@@ -140,8 +140,30 @@ export class Backfill {
       const state = await this.#states.after(room, id, order);
       if (state !== undefined) told.set(id, state);
     }
-    const verdicts = await rooms.input(room.roomId, ready, 'backfilled', { stateAfterMissing: told, apart });
+    const stateBefore = await this.#statesBefore(room, ready, told, order);
+    const verdicts = await rooms.input(room.roomId, ready, 'backfilled', {
+      stateAfterMissing: told,
+      stateBefore,
+      apart,
+    });
     return [...verdicts.values()].some(({ kind }) => kind !== 'dropped');
+  }
+
+  /** The state before events that stand on what is missing, and at which nobody told the state. */
+  async #statesBefore(
+    room: Room,
+    events: readonly RoomEvent[],
+    told: ReadonlyMap<EventId, unknown>,
+    order: readonly ServerName[],
+  ): Promise<Map<EventId, readonly EventId[]>> {
+    const untold = new Set(this.#missing(events).filter((id) => !told.has(id)));
+    const found = new Map<EventId, readonly EventId[]>();
+    const standing = events.filter(({ prevEvents }) => prevEvents.some((id) => untold.has(id)));
+    for (const { eventId } of standing.slice(0, mostStates)) {
+      const state = await this.#states.before(room, eventId, order);
+      if (state !== undefined) found.set(eventId, state);
+    }
+    return found;
   }
 
   #missing(events: readonly RoomEvent[]): EventId[] {

@@ -1,6 +1,7 @@
 /**
- * The state after an event that is not here, as another server tells it (S-S API v1.19 §GET /state_ids, §GET /state):
- * by ids, of which single events are fetched; as a whole where most is missing. What comes is stored as outliers.
+ * The state after an event that is not here, or before one that stands on such, as another server tells it (S-S API v1.19
+ * §GET /state_ids, §GET /state): by ids, of which single events are fetched; as a whole where most is missing. What comes
+ * is stored as outliers.
  */
 import type { EventId, ServerName } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
@@ -49,6 +50,14 @@ export class ToldStates {
       }
       return best;
     });
+  }
+
+  /**
+   * The same before an event: a server that has come into the room with a join does not know what that stands on, but
+   * what it was told of the state there.
+   */
+  async before(room: Room, eventId: EventId, servers: readonly ServerName[]): Promise<readonly EventId[] | undefined> {
+    return (await this.after(room, eventId, servers))?.filter((id) => id !== eventId);
   }
 
   /**
