@@ -1,102 +1,73 @@
 /** Servers that mean no good, and how little they get: time, memory, places in rooms (S-S API v1.19 §PDUs, §Security). */
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import { buildEvent } from '../../src/matrix/event-builder.ts';
+import { describe, expect, test } from '@jest/globals';
 import type { EventId } from '../../src/matrix/ids.ts';
-import type { JsonObject } from '../../src/matrix/json.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
 import { sql } from '../../src/storage/index.ts';
-import { hang, type IntakeWorld, type RoomPeer, startIntake, until } from '../support/intake.ts';
-import { keyOf, type SignedRoom } from '../support/room-builder.ts';
+import { hang, until } from '../support/intake.ts';
+import { useIntake } from '../support/intake-scene.ts';
 
-let world: IntakeWorld;
-let peer: RoomPeer;
-let room: SignedRoom;
-let pat: string;
-beforeEach(async () => {
-  world = await startIntake();
-  ({ peer, room, pat } = await world.peerWithRoom());
-});
-afterEach(async () => {
-  await peer[Symbol.asyncDispose]();
-  await world[Symbol.asyncDispose]();
-});
+const scene = useIntake();
 
 const countOf = (table: string) => sql<[], { count: number }>(`SELECT count(*) AS count FROM ${table}`);
-const results = async (events: readonly RoomEvent[]): Promise<Record<string, { error?: string }>> =>
-  (await world.send(peer.name, events)).json.pdus;
 
 /** What another server sends is taken meanwhile, within a second. */
 async function othersGoOn(): Promise<void> {
-  const other = await world.peerWithRoom('other.test');
+  const other = await scene.world.peerWithRoom('other.test');
   const good = other.room.message(other.pat, 'good');
   const began = performance.now();
-  expect((await world.send(other.peer.name, [good])).json.pdus).toEqual({ [good.eventId]: {} });
+  expect((await scene.world.send(other.peer.name, [good])).json.pdus).toEqual({ [good.eventId]: {} });
   expect(performance.now() - began).toBeLessThan(1000);
   await other.peer[Symbol.asyncDispose]();
 }
 
-/** The auth events of a message of pat as the room has them. */
-function authOf(): EventId[] {
-  const state = room.ids(room.currentState());
-  return [state['m.room.power_levels|'], state[`m.room.member|${pat}`]].filter((id) => id !== undefined) as EventId[];
-}
-
-/** A member event of pat, or a message, on what this says. */
-const build = (
-  type: string,
-  content: JsonObject,
-  prevEvents: readonly EventId[],
-  authEvents: readonly EventId[],
-): RoomEvent =>
-  buildEvent({
-    rules: room.rules,
-    serverName: peer.name,
-    keyId: 'ed25519:test',
-    key: keyOf(peer.name),
-    proto: {
-      ...{ type, sender: pat, room_id: room.roomId, content },
-      ...(type === 'm.room.member' ? { state_key: pat } : {}),
-    },
-    ...{ prevEvents, authEvents, depth: 50, originServerTs: 1_700_000_000_000 },
-  });
-
 describe('keys', () => {
   test('that were no longer valid when an event was made leave it out', async () => {
-    peer.peer.keys.validUntil = () => 1_000;
-    const event = room.message(pat, 'signed with a key that may have been stolen since');
-    const answer = await results([event]);
-    expect(world.verdict(event.eventId)).toBe('unknown');
+    scene.peer.peer.keys.validUntil = () => 1_000;
+    const event = scene.room.message(scene.pat, 'signed with a key that may have been stolen since');
+    const answer = await scene.results([event]);
+    expect(scene.world.verdict(event.eventId)).toBe('unknown');
     expect(answer[event.eventId]).toBeDefined();
-    expect(world.timeline(room)).not.toContain(event.eventId);
+    expect(scene.world.timeline(scene.room)).not.toContain(event.eventId);
     await othersGoOn();
   });
 });
 
 describe('auth chains', () => {
   test('of a thousand events are fetched in few answers, and stored once', async () => {
-    const [levels, member] = authOf() as [EventId, EventId];
-    const tip = room.events.at(-1) as RoomEvent;
-    const create = room.events[0]?.eventId as EventId;
+    const [levels, member] = scene.authOf() as [string, string];
+    const tip = scene.room.events.at(-1) as RoomEvent;
+    const create = scene.room.events[0]?.eventId as EventId;
     const chain: RoomEvent[] = [];
-    const base = room.rules.version === '12' ? [] : [create];
-    const rules = room.ids(room.currentState())['m.room.join_rules|'] as EventId;
+    const base = scene.room.rules.version === '12' ? [] : [create];
+    const rules = scene.room.ids(scene.room.currentState())['m.room.join_rules|'] as EventId;
     for (let n = 0; n < 1000; n += 1) {
       const last = chain.at(-1)?.eventId ?? member;
-      chain.push(build('m.room.member', { membership: 'join', n }, [tip.eventId], [...base, levels, rules, last]));
+      chain.push(
+        scene.fork(
+          scene.pat,
+          'm.room.member',
+          { membership: 'join', n },
+          [tip.eventId],
+          [...base, levels, rules, last],
+          scene.pat,
+        ),
+      );
     }
     const end = chain.at(-1) as RoomEvent;
-    const event = build('m.room.message', { body: 'x' }, [tip.eventId], [...base, levels, end.eventId]);
+    const event = scene.fork(scene.pat, 'm.room.message', { body: 'x' }, [tip.eventId], [...base, levels, end.eventId]);
     const known = new Map<string, RoomEvent>(chain.map((one) => [one.eventId, one]));
-    peer.scripts.set('event', (_request, url) => {
+    scene.peer.scripts.set('event', (_request, url) => {
       const found = known.get(decodeURIComponent(url.pathname.split('/').at(-1) ?? ''));
       return found && { pdus: [found.pdu] };
     });
-    peer.scripts.set('event_auth', () => ({ auth_chain: [...room.events, ...chain].map(({ pdu }) => pdu) }));
-    await results([event]);
-    await until(() => world.verdict(event.eventId) !== 'unknown');
-    expect(world.verdict(end.eventId)).toBe('outlier');
-    expect(peer.asked('event')).toBeLessThan(30);
-    expect(world.verify()).toEqual([]);
+    scene.peer.scripts.set('event_auth', () => ({
+      auth_chain: [...scene.room.events, ...chain].map(({ pdu }) => pdu),
+    }));
+    await scene.results([event]);
+    await until(() => scene.world.verdict(event.eventId) !== 'unknown');
+    expect(scene.world.verdict(end.eventId)).toBe('outlier');
+    expect(scene.peer.asked('event')).toBeLessThan(30);
+    expect(scene.world.verify()).toEqual([]);
     await othersGoOn();
   });
 });
@@ -105,7 +76,7 @@ describe('answers', () => {
   test('without end are cut off, and the room goes on when an honest one comes', async () => {
     let sent = 0;
     let isCut = false;
-    peer.scripts.set('get_missing_events', (_request, _url, response) => {
+    scene.peer.scripts.set('get_missing_events', (_request, _url, response) => {
       response.writeHead(200, { 'Content-Type': 'application/json' });
       response.write('{"events":[');
       const more = (): void => {
@@ -116,23 +87,23 @@ describe('answers', () => {
       more();
       return hang;
     });
-    room.message(pat, 'not sent');
-    const event = room.message(pat, 'sent');
+    scene.room.message(scene.pat, 'not sent');
+    const event = scene.room.message(scene.pat, 'sent');
     const before = process.memoryUsage().rss;
-    await results([event]);
+    await scene.results([event]);
     await until(() => isCut);
     expect(sent).toBeLessThan(64 * 1024 * 1024);
     expect(process.memoryUsage().rss - before).toBeLessThan(400 * 1024 * 1024);
-    peer.scripts.delete('get_missing_events');
-    const next = room.message(pat, 'next');
-    await results([next]);
-    await until(() => world.verdict(next.eventId) === 'accepted');
+    scene.peer.scripts.delete('get_missing_events');
+    const next = scene.room.message(scene.pat, 'next');
+    await scene.results([next]);
+    await until(() => scene.world.verdict(next.eventId) === 'accepted');
     await othersGoOn();
   });
 });
 
 test('ten thousand events of no worth leave nothing behind', async () => {
-  const template = room.make({ type: 'm.room.message', sender: pat, content: { body: 'junk' } });
+  const template = scene.room.make({ type: 'm.room.message', sender: scene.pat, content: { body: 'junk' } });
   const { signatures, ...pdu } = template.pdu;
   const junk = (n: number): string =>
     JSON.stringify({
@@ -143,14 +114,16 @@ test('ten thousand events of no worth leave nothing behind', async () => {
     });
   const rows = (): number =>
     ['room_events', 'room_missing', 'federation_staged']
-      .map((table) => Number(Object.values(world.rooms.db.read((snapshot) => snapshot.get(countOf(table))) ?? {})[0]))
+      .map((table) =>
+        Number(Object.values(scene.world.rooms.db.read((snapshot) => snapshot.get(countOf(table))) ?? {})[0]),
+      )
       .reduce((sum, count) => sum + count, 0);
   const before = { rows: rows(), rss: process.memoryUsage().rss };
   const lane = async (first: number): Promise<void> => {
     for (let turn = 0; turn < 50; turn += 1) {
       const texts = Array.from({ length: 50 }, (_, n) => junk(first + turn * 50 + n));
       // It may be told to come later, and does.
-      const answer = await world.send(peer.name, texts);
+      const answer = await scene.world.send(scene.peer.name, texts);
       if (answer.status === 429) turn -= 1;
       else expect(answer.status).toBe(200);
     }
@@ -159,9 +132,11 @@ test('ten thousand events of no worth leave nothing behind', async () => {
   await othersGoOn();
   await othersGoOn();
   await flood;
-  await until(() => world.staged() === 0);
+  await until(() => scene.world.staged() === 0);
   // What two other servers brought with them meanwhile: their rooms.
   expect(rows() - before.rows).toBeLessThan(30);
   expect(process.memoryUsage().rss - before.rss).toBeLessThan(400 * 1024 * 1024);
-  expect(await results([room.message(pat, 'fine')])).toEqual({ [room.events.at(-1)?.eventId ?? '']: {} });
+  expect(await scene.results([scene.room.message(scene.pat, 'fine')])).toEqual({
+    [scene.room.events.at(-1)?.eventId ?? '']: {},
+  });
 }, 120_000);
