@@ -1,137 +1,132 @@
-import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
-import type { Room } from '../../src/roomserver/index.ts';
-import { user } from '../support/room-core.ts';
-import { bodies, openTestSync, type SyncBody, type SyncOptions, type TestSync } from '../support/sync.ts';
+import { describe, expect, test } from '@jest/globals';
+import { bodies, openTestSync, type SyncBody, type SyncOptions } from '../support/sync.ts';
+import { alice, bob, carol, useSharedRoom } from '../support/sync-scene.ts';
 
-const alice = user('@alice:one.example');
-const bob = user('@bob:one.example');
-const carol = user('@carol:one.example');
-let server: TestSync;
-let room: Room;
-beforeEach(async () => {
-  server = openTestSync();
-  room = await server.rooms.openRoom(alice);
-  await server.rooms.join(room, bob);
-});
-afterEach(async () => server[Symbol.asyncDispose]());
+const scene = useSharedRoom();
 
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
 /** A sync that waits, once it is parked. */
 const park = async (who: string, options: SyncOptions = {}): Promise<{ done: Promise<SyncBody>; since: string }> => {
-  const { next_batch: since } = await server.sync(who, { presence: 'offline' });
-  const before = server.clock.sleeping;
-  const done = server.sync(who, { since, timeout: 30_000, presence: 'offline', ...options });
-  while (server.clock.sleeping === before) await turn();
+  const { next_batch: since } = await scene.server.sync(who, { presence: 'offline' });
+  const before = scene.server.clock.sleeping;
+  const done = scene.server.sync(who, { since, timeout: 30_000, presence: 'offline', ...options });
+  while (scene.server.clock.sleeping === before) await turn();
   return { done, since };
 };
 
 describe('waiting', () => {
   test('a parked sync is answered by the event that concerns it', async () => {
     const { done } = await park(bob);
-    expect(server.api.notifier.parked).toBe(1);
-    await server.say(room, alice, 'hello');
+    expect(scene.server.api.notifier.parked).toBe(1);
+    await scene.server.say(scene.room, alice, 'hello');
     const body = await done;
-    expect(bodies(body.rooms?.join?.[room.roomId])).toEqual(['hello']);
-    expect(server.api.notifier.parked).toBe(0);
-    expect(server.clock.sleeping).toBe(0);
+    expect(bodies(body.rooms?.join?.[scene.room.roomId])).toEqual(['hello']);
+    expect(scene.server.api.notifier.parked).toBe(0);
+    expect(scene.server.clock.sleeping).toBe(0);
   });
 
   test('only concerned users are woken, and once for each commit', async () => {
-    const other = await server.rooms.openRoom(carol);
+    const other = await scene.server.rooms.openRoom(carol);
     const parked = [await park(alice), await park(bob), await park(carol)];
-    const before = server.api.notifier.wakes;
-    await server.write((tx) => {
+    const before = scene.server.api.notifier.wakes;
+    await scene.server.write((tx) => {
       for (const body of ['1', '2', '3']) {
-        server.rooms.core.send(tx, room, { type: 'm.room.message', sender: alice, content: { body } });
+        scene.server.rooms.core.send(tx, scene.room, { type: 'm.room.message', sender: alice, content: { body } });
       }
     });
     await Promise.all([parked[0]?.done, parked[1]?.done]);
-    expect(server.api.notifier.wakes - before).toBe(2);
-    expect(server.api.notifier.parked).toBe(1);
-    await server.say(other, carol, 'mine');
+    expect(scene.server.api.notifier.wakes - before).toBe(2);
+    expect(scene.server.api.notifier.parked).toBe(1);
+    await scene.server.say(other, carol, 'mine');
     expect(bodies((await parked[2]?.done)?.rooms?.join?.[other.roomId])).toEqual(['mine']);
   });
 
   test('private receipts, account data and messages to devices wake their user or device alone', async () => {
-    const event = await server.say(room, alice, 'read me');
-    await server.write((tx) => void server.users.devices.create(tx, bob, 'DEVICE'));
+    const event = await scene.server.say(scene.room, alice, 'read me');
+    await scene.server.write((tx) => void scene.server.users.devices.create(tx, bob, 'DEVICE'));
     const others = [await park(alice), await park(bob, { device: 'OTHER' })];
     const { done } = await park(bob);
-    const before = server.api.notifier.wakes;
-    await server.write((tx) => server.users.toDevice.send(tx, alice, 'm.test', bob, 'DEVICE', {}));
+    const before = scene.server.api.notifier.wakes;
+    await scene.server.write((tx) => scene.server.users.toDevice.send(tx, alice, 'm.test', bob, 'DEVICE', {}));
     expect((await done).to_device?.events).toHaveLength(1);
-    expect(server.api.notifier.wakes - before).toBe(1);
-    await server.write((tx) => {
-      const receipt = { room, user: bob, type: 'm.read.private' as const, threadId: null, eventId: event as never };
-      server.users.receipts.set(tx, receipt);
+    expect(scene.server.api.notifier.wakes - before).toBe(1);
+    await scene.server.write((tx) => {
+      const receipt = {
+        room: scene.room,
+        user: bob,
+        type: 'm.read.private' as const,
+        threadId: null,
+        eventId: event as never,
+      };
+      scene.server.users.receipts.set(tx, receipt);
     });
     await others[1]?.done;
-    expect(server.api.notifier.wakes - before).toBe(2);
-    expect(server.api.notifier.parked).toBe(1);
-    await server.say(room, bob, 'end');
+    expect(scene.server.api.notifier.wakes - before).toBe(2);
+    expect(scene.server.api.notifier.parked).toBe(1);
+    await scene.server.say(scene.room, bob, 'end');
     await others[0]?.done;
   });
 
   test('timeout is honoured: the answer is empty, with the token read to', async () => {
     const { done, since } = await park(bob);
-    server.clock.advance(29_999);
+    scene.server.clock.advance(29_999);
     await turn();
-    expect(server.api.notifier.parked).toBe(1);
-    server.clock.advance(1);
+    expect(scene.server.api.notifier.parked).toBe(1);
+    scene.server.clock.advance(1);
     const body = await done;
     expect(body.rooms).toBeUndefined();
     expect(body.device_one_time_keys_count).toBeDefined();
     expect(Number(body.next_batch)).toBeGreaterThanOrEqual(Number(since));
-    expect(server.clock.sleeping).toBe(0);
+    expect(scene.server.clock.sleeping).toBe(0);
   });
 
   test('without a timeout an empty answer comes at once', async () => {
-    const { next_batch: since } = await server.sync(bob);
-    expect((await server.sync(bob, { since })).rooms).toBeUndefined();
+    const { next_batch: since } = await scene.server.sync(bob);
+    expect((await scene.server.sync(bob, { since })).rooms).toBeUndefined();
   });
 
   test('a pass that finds nothing for this user parks until something concerns it', async () => {
     const filter = { room: { timeline: { types: ['m.room.message'] }, state: { types: [] } } };
-    const { next_batch: since } = await server.sync(bob, { filter });
-    await server.state(room, alice, 'm.room.topic', { topic: 'filtered out' });
-    const done = server.sync(bob, { since, filter, timeout: 30_000 });
-    while (server.clock.sleeping === 0) await turn();
+    const { next_batch: since } = await scene.server.sync(bob, { filter });
+    await scene.server.state(scene.room, alice, 'm.room.topic', { topic: 'filtered out' });
+    const done = scene.server.sync(bob, { since, filter, timeout: 30_000 });
+    while (scene.server.clock.sleeping === 0) await turn();
     // It is woken by this, finds nothing again, and goes on waiting.
-    await server.state(room, alice, 'm.room.topic', { topic: 'filtered out too' });
+    await scene.server.state(scene.room, alice, 'm.room.topic', { topic: 'filtered out too' });
     for (let index = 0; index < 5; index += 1) await turn();
-    expect(server.api.notifier.parked).toBe(1);
-    await server.say(room, alice, 'at last');
-    expect(bodies((await done).rooms?.join?.[room.roomId])).toEqual(['at last']);
+    expect(scene.server.api.notifier.parked).toBe(1);
+    await scene.server.say(scene.room, alice, 'at last');
+    expect(bodies((await done).rooms?.join?.[scene.room.roomId])).toEqual(['at last']);
   });
 
   test('an old token that has nothing to tell parks as well', async () => {
-    const { next_batch: since } = await server.sync(bob);
-    const other = await server.rooms.openRoom(carol);
-    for (let index = 0; index < 50; index += 1) await server.say(other, carol, `${index}`);
-    const done = server.sync(bob, { since, timeout: 30_000 });
-    while (server.clock.sleeping === 0) await turn();
-    await server.say(room, alice, 'now');
+    const { next_batch: since } = await scene.server.sync(bob);
+    const other = await scene.server.rooms.openRoom(carol);
+    for (let index = 0; index < 50; index += 1) await scene.server.say(other, carol, `${index}`);
+    const done = scene.server.sync(bob, { since, timeout: 30_000 });
+    while (scene.server.clock.sleeping === 0) await turn();
+    await scene.server.say(scene.room, alice, 'now');
     const body = await done;
-    expect(bodies(body.rooms?.join?.[room.roomId])).toEqual(['now']);
+    expect(bodies(body.rooms?.join?.[scene.room.roomId])).toEqual(['now']);
   });
 
   test('an invite, a join and a leave wake the user, who then follows or leaves the room', async () => {
     const { done } = await park(carol);
-    await server.member(room, alice, carol, 'invite');
+    await scene.server.member(scene.room, alice, carol, 'invite');
     const invited = await done;
-    expect(invited.rooms?.invite).toHaveProperty([room.roomId]);
-    await server.rooms.join(room, carol);
+    expect(invited.rooms?.invite).toHaveProperty([scene.room.roomId]);
+    await scene.server.rooms.join(scene.room, carol);
     const next = await park(carol);
-    await server.say(room, alice, 'welcome');
-    expect(bodies((await next.done).rooms?.join?.[room.roomId])).toEqual(['welcome']);
+    await scene.server.say(scene.room, alice, 'welcome');
+    expect(bodies((await next.done).rooms?.join?.[scene.room.roomId])).toEqual(['welcome']);
     const last = await park(carol);
-    await server.member(room, alice, carol, 'leave');
-    expect((await last.done).rooms?.leave).toHaveProperty([room.roomId]);
+    await scene.server.member(scene.room, alice, carol, 'leave');
+    expect((await last.done).rooms?.leave).toHaveProperty([scene.room.roomId]);
     const outside = await park(carol);
-    const before = server.api.notifier.wakes;
-    await server.say(room, alice, 'gone');
-    expect(server.api.notifier.wakes).toBe(before);
-    server.clock.advance(30_000);
+    const before = scene.server.api.notifier.wakes;
+    await scene.server.say(scene.room, alice, 'gone');
+    expect(scene.server.api.notifier.wakes).toBe(before);
+    scene.server.clock.advance(30_000);
     await outside.done;
   });
 
@@ -142,55 +137,55 @@ describe('waiting', () => {
     const body = await done;
     expect(Number(body.next_batch)).toBeGreaterThanOrEqual(Number(since));
     expect(Object.keys(body)).toEqual(['next_batch']);
-    expect(server.api.notifier.parked).toBe(0);
-    expect(server.clock.sleeping).toBe(0);
+    expect(scene.server.api.notifier.parked).toBe(0);
+    expect(scene.server.clock.sleeping).toBe(0);
   });
 
   test('what happens between the token and the wait is not missed', async () => {
-    const { next_batch: since } = await server.sync(bob);
-    const done = server.sync(bob, { since, timeout: 30_000 });
-    void server.say(room, alice, 'in between');
-    expect(bodies((await done).rooms?.join?.[room.roomId])).toEqual(['in between']);
+    const { next_batch: since } = await scene.server.sync(bob);
+    const done = scene.server.sync(bob, { since, timeout: 30_000 });
+    void scene.server.say(scene.room, alice, 'in between');
+    expect(bodies((await done).rooms?.join?.[scene.room.roomId])).toEqual(['in between']);
   });
 });
 
 describe('tokens', () => {
   test('the same token gives the same answer twice', async () => {
-    const { next_batch: since } = await server.sync(bob);
-    await server.say(room, alice, 'one');
-    await server.state(room, alice, 'm.room.topic', { topic: 'two' });
-    const first = await server.sync(bob, { since });
-    expect(await server.sync(bob, { since })).toEqual(first);
+    const { next_batch: since } = await scene.server.sync(bob);
+    await scene.server.say(scene.room, alice, 'one');
+    await scene.server.state(scene.room, alice, 'm.room.topic', { topic: 'two' });
+    const first = await scene.server.sync(bob, { since });
+    expect(await scene.server.sync(bob, { since })).toEqual(first);
   });
 
   test('one beyond the head, of a restored database, is answered as an initial sync and logged', async () => {
-    const body = await server.sync(bob, { since: '99999999999', timeout: 30_000 });
-    expect(body.rooms?.join?.[room.roomId]?.timeline.events[0]?.type).toBe('m.room.create');
-    expect(server.lines.join('')).toContain('sync token from the future');
+    const body = await scene.server.sync(bob, { since: '99999999999', timeout: 30_000 });
+    expect(body.rooms?.join?.[scene.room.roomId]?.timeline.events[0]?.type).toBe('m.room.create');
+    expect(scene.server.lines.join('')).toContain('sync token from the future');
   });
 
   test('no Position is ever given out twice, also when the process was killed', async () => {
-    const given = [Number((await server.sync(bob)).next_batch)];
+    const given = [Number((await scene.server.sync(bob)).next_batch)];
     // Positions that are never stored count as well.
-    for (let index = 0; index < 10; index += 1) given.push(server.rooms.db.nextEphemeralPosition());
-    await using second = openTestSync({ killed: server });
+    for (let index = 0; index < 10; index += 1) given.push(scene.server.rooms.db.nextEphemeralPosition());
+    await using second = openTestSync({ killed: scene.server });
     expect(second.rooms.db.nextEphemeralPosition()).toBeGreaterThan(Math.max(...given));
   });
 
   test('a token from before a restart goes on', async () => {
-    const { next_batch: since } = await server.sync(bob);
-    await server.say(room, alice, 'before the crash');
-    server.users.typing.start(room, alice, 60_000);
-    const { next_batch: typing } = await server.sync(bob);
-    server.clock.advance(5000);
-    await server.write(() => undefined);
-    await using second = openTestSync({ killed: server });
-    await second.say(room, alice, 'after it');
-    const joined = (await second.sync(bob, { since })).rooms?.join?.[room.roomId];
+    const { next_batch: since } = await scene.server.sync(bob);
+    await scene.server.say(scene.room, alice, 'before the crash');
+    scene.server.users.typing.start(scene.room, alice, 60_000);
+    const { next_batch: typing } = await scene.server.sync(bob);
+    scene.server.clock.advance(5000);
+    await scene.server.write(() => undefined);
+    await using second = openTestSync({ killed: scene.server });
+    await second.say(scene.room, alice, 'after it');
+    const joined = (await second.sync(bob, { since })).rooms?.join?.[scene.room.roomId];
     expect(bodies(joined)).toEqual(['before the crash', 'after it']);
     expect(joined?.state?.events).toEqual([]);
     // Who was typing is not known any more, and the client is told so.
-    const later = (await second.sync(bob, { since: typing })).rooms?.join?.[room.roomId];
+    const later = (await second.sync(bob, { since: typing })).rooms?.join?.[scene.room.roomId];
     expect(later?.ephemeral?.events).toEqual([{ type: 'm.typing', content: { user_ids: [] } }]);
     expect(await second.composeBy('polylog', bob, { since })).toMatchObject({ rooms: { join: expect.any(Object) } });
   });
