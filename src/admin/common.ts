@@ -3,9 +3,9 @@
  * moderation bots and consoles know them. Every row asks for an administrator, and every change is logged.
  */
 import * as v from 'valibot';
-import { wholeNumber, type Route } from '../http/index.ts';
+import { demandUserId, wholeNumber, type Route } from '../http/index.ts';
 import { matrixError } from '../matrix/errors.ts';
-import { parseUserId, type UserId } from '../matrix/ids.ts';
+import type { UserId } from '../matrix/ids.ts';
 import type { Perform, Room, RoomReader } from '../roomserver/index.ts';
 import type { Snapshot } from '../storage/index.ts';
 import type { Account, Accounts } from '../userapi/index.ts';
@@ -39,8 +39,7 @@ export const audited = (rows: readonly Route[], log: Logger): Route[] =>
 
 /** A user of this server, whether or not he exists. @throws M_INVALID_PARAM */
 export function localUser({ accounts }: { readonly accounts: Accounts }, text: string): UserId {
-  const userId = parseUserId(text);
-  if (userId === undefined) throw matrixError.invalidParam('This is no user id');
+  const userId = demandUserId(text);
   if (!accounts.isLocal(userId)) throw matrixError.invalidParam('The user does not belong to this server');
   return userId;
 }

@@ -5,7 +5,6 @@
 import * as v from 'valibot';
 import { route, type Requester, type Route } from '../http/index.ts';
 import { matrixError } from '../matrix/errors.ts';
-import { parseUserId, type UserId } from '../matrix/ids.ts';
 import type { JsonObject } from '../matrix/json.ts';
 import type { Database, Snapshot } from '../storage/index.ts';
 import type { Account, Accounts, Devices } from '../userapi/index.ts';
@@ -100,10 +99,8 @@ function stateRoutes(parts: ModerationParts, verb: 'suspend' | 'lock', state: 's
 
 /** @throws M_INVALID_PARAM, M_NOT_FOUND (deactivated ones too), M_FORBIDDEN for other administrators */
 function target(snapshot: Snapshot, parts: ModerationParts, requester: Requester, userId: string): Account {
-  const user: UserId | undefined = parseUserId(userId);
-  if (user === undefined) throw matrixError.invalidParam('This is no user id');
-  const account = parts.accounts.get(snapshot, localUser(parts, user));
-  if (account === undefined || account.deactivated) throw matrixError.notFound('There is no such user');
+  const user = localUser(parts, userId);
+  const account = parts.accounts.demandActive(snapshot, user);
   if (account.isAdmin && user !== requester.userId) throw matrixError.forbidden('The user is an administrator too');
   return account;
 }

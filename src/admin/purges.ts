@@ -1,8 +1,8 @@
 /** Rows that delete: rooms, at once or in the background, and the history of rooms. */
 import * as v from 'valibot';
-import { maybe, route, type Route } from '../http/index.ts';
+import { demandRoomId, maybe, route, type Route } from '../http/index.ts';
 import { MatrixError, matrixError } from '../matrix/errors.ts';
-import { parseEventId, parseRoomId, type UserId } from '../matrix/ids.ts';
+import { parseEventId, type UserId } from '../matrix/ids.ts';
 import { asInteger, type JsonObject } from '../matrix/json.ts';
 import {
   blockRoom,
@@ -98,8 +98,7 @@ async function begin(
   body: Deletion,
   known: boolean,
 ): Promise<string | undefined> {
-  const roomId = parseRoomId(text);
-  if (roomId === undefined) throw matrixError.invalidParam('This is no room id');
+  const roomId = demandRoomId(text);
   if (body.new_room_user_id !== undefined) localUser(parts, body.new_room_user_id);
   if (body.block === true) await parts.db.write((tx) => blockRoom(tx, roomId, admin, parts.clock.now()));
   const request = Object.fromEntries(Object.entries(body).filter(([, value]) => value !== undefined)) as JsonObject;

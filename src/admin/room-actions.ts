@@ -1,9 +1,9 @@
 /** What administrators do with a room that goes on: block it, take part in it, get power in it, mend its graph. */
 import * as v from 'valibot';
-import { maybe, route, type Route } from '../http/index.ts';
+import { demandRoomId, maybe, route, type Route } from '../http/index.ts';
 import { levelToSend, powerLevelOf } from '../matrix/auth-power-levels.ts';
-import { MatrixError, matrixError } from '../matrix/errors.ts';
-import { parseRoomId, type UserId } from '../matrix/ids.ts';
+import { MatrixError } from '../matrix/errors.ts';
+import type { UserId } from '../matrix/ids.ts';
 import { asObject, asString, memberOf } from '../matrix/json.ts';
 import {
   blockedBy,
@@ -37,11 +37,6 @@ export const roomActionRoutes = (parts: RoomActionParts): Route[] => [
 ];
 
 function blockRoutes({ db, clock }: RoomActionParts): Route[] {
-  const idOf = (text: string): string => {
-    const roomId = parseRoomId(text);
-    if (roomId === undefined) throw matrixError.invalidParam('This is no room id');
-    return roomId;
-  };
   return [
     route({
       method: 'GET',
@@ -49,7 +44,7 @@ function blockRoutes({ db, clock }: RoomActionParts): Route[] {
       auth: 'admin',
       rate: 'none',
       handle: ({ params }) => {
-        const by = db.read((snapshot) => blockedBy(snapshot, idOf(params.roomId)));
+        const by = db.read((snapshot) => blockedBy(snapshot, demandRoomId(params.roomId)));
         return by === undefined ? { block: false } : { block: true, user_id: by };
       },
     }),
@@ -61,7 +56,7 @@ function blockRoutes({ db, clock }: RoomActionParts): Route[] {
       body: v.object({ block: v.boolean() }),
       handle: ({ requester, params, body: { block } }) =>
         db.write((tx) => {
-          const roomId = idOf(params.roomId);
+          const roomId = demandRoomId(params.roomId);
           if (block) blockRoom(tx, roomId, requester.userId, clock.now());
           else unblockRoom(tx, roomId);
           return { block };

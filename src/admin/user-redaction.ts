@@ -1,8 +1,8 @@
 /** Redacting what a user has sent: in the background, by the user himself where he is of this server. */
 import * as v from 'valibot';
-import { maybe, route, type Route } from '../http/index.ts';
+import { demandUserId, maybe, route, type Route } from '../http/index.ts';
 import { MatrixError, matrixError } from '../matrix/errors.ts';
-import { parseUserId, type UserId } from '../matrix/ids.ts';
+import type { UserId } from '../matrix/ids.ts';
 import { asArray, asInteger, asObject, asString, type JsonObject } from '../matrix/json.ts';
 import type { Place, Room, RoomCore, StoredEvent } from '../roomserver/index.ts';
 import { asPosition, type Database, type Position, type Snapshot } from '../storage/index.ts';
@@ -38,8 +38,7 @@ export function userRedactionRoutes({ db, tasks }: RedactionParts & { readonly t
       rate: 'none',
       body: redaction,
       handle: async ({ requester, params, body }) => {
-        const user = parseUserId(params.userId);
-        if (user === undefined) throw matrixError.invalidParam('This is no user id');
+        const user = demandUserId(params.userId);
         const given = Object.entries(body).filter(([, value]) => value !== undefined);
         const request: JsonObject = Object.fromEntries(given) as JsonObject;
         return { redact_id: await tasks.start('redact_user', user, requester.userId, request) };

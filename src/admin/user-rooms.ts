@@ -1,7 +1,5 @@
 /** In which rooms users are, for administrators. */
-import { route, type Route } from '../http/index.ts';
-import { matrixError } from '../matrix/errors.ts';
-import { parseUserId, type UserId } from '../matrix/ids.ts';
+import { demandUserId, route, type Route } from '../http/index.ts';
 import type { RoomReader } from '../roomserver/index.ts';
 import type { Database } from '../storage/index.ts';
 import type { Accounts } from '../userapi/index.ts';
@@ -17,11 +15,6 @@ const user = `${v1}/users/:userId` as const;
 
 export function userRoomRoutes(parts: UserRoomParts): Route[] {
   const { db, rooms } = parts;
-  const idOf = (userId: string): UserId => {
-    const parsed = parseUserId(userId);
-    if (parsed === undefined) throw matrixError.invalidParam('This is no user id');
-    return parsed;
-  };
   return [
     route({
       method: 'GET',
@@ -29,7 +22,7 @@ export function userRoomRoutes(parts: UserRoomParts): Route[] {
       auth: 'admin',
       rate: 'none',
       handle: ({ params, shown }) => {
-        const userId = idOf(params.userId);
+        const userId = demandUserId(params.userId);
         shown.key(`user:${userId}`);
         return db.read((snapshot) => {
           if (parts.accounts.isLocal(userId)) localAccount(snapshot, parts, userId);

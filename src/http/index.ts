@@ -25,6 +25,7 @@ export {
   type RouteSpec,
   type TransactionRecord,
 } from './route.ts';
+export { demandRoomId, demandUserId } from './ids.ts';
 export { direction, flag, jsonObject, maybe, positiveNumber, wholeNumber } from './schemas.ts';
 export type { HttpServer } from './server.ts';
 export { socketRoute, type Socket, type SocketContext, type SocketRow } from './socket.ts';

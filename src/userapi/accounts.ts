@@ -118,6 +118,13 @@ export class Accounts {
     this.#onCreate.push(listener);
   }
 
+  /** The account of a user of this server who can still log in. @throws M_NOT_FOUND */
+  demandActive(snapshot: Snapshot, userId: string): Account {
+    const account = this.get(snapshot, userId);
+    if (account === undefined || account.deactivated) throw matrixError.notFound('There is no such user');
+    return account;
+  }
+
   /** The account of a user of this server. */
   get(snapshot: Snapshot, userId: string): Account | undefined {
     const row = snapshot.get(selectAccount, userId);

@@ -3,7 +3,7 @@
  * made with the first notice. The user is invited, not joined; he may leave, and is invited again with the next notice.
  */
 import type { Config } from '../config/index.ts';
-import { MatrixError, matrixError } from '../matrix/errors.ts';
+import { MatrixError } from '../matrix/errors.ts';
 import { formatUserId, type RoomId, type ServerName, type UserId } from '../matrix/ids.ts';
 import type { JsonObject } from '../matrix/json.ts';
 import type { Perform, Room, RoomReader, Sender, StoredEvent } from '../roomserver/index.ts';
@@ -61,8 +61,7 @@ export class ServerNotices {
 
   /** Sends a notice to a user of this server; for administrators only. @throws M_NOT_FOUND, M_BAD_JSON, M_TOO_LARGE */
   send(tx: Tx, { userId, content, type = 'm.room.message', stateKey }: ServerNotice): StoredEvent {
-    const account = this.#parts.accounts.get(tx, userId);
-    if (account === undefined || account.deactivated) throw matrixError.notFound('There is no such user');
+    this.#parts.accounts.demandActive(tx, userId);
     const sender = this.#speaker(tx);
     const room = this.#roomFor(tx, userId, sender);
     this.#invite(tx, room, userId);

@@ -1,7 +1,7 @@
 /** Account data and tags (C-S API v1.19 §Client Config, §Room Tagging). */
-import { JsonText, route, type Requester, type Route } from '../../http/index.ts';
+import { JsonText, demandRoomId, route, type Requester, type Route } from '../../http/index.ts';
 import { MatrixError, matrixError } from '../../matrix/errors.ts';
-import { parseRoomId, type RoomId, type UserId } from '../../matrix/ids.ts';
+import type { RoomId, UserId } from '../../matrix/ids.ts';
 import type { Push } from '../../push/index.ts';
 import type { Database, Snapshot } from '../../storage/index.ts';
 import type { AccountData } from '../../userapi/index.ts';
@@ -29,13 +29,6 @@ export function accountDataRoutes(parts: AccountDataRouteParts): Route[] {
 function ownerOf(requester: Requester, userId: string): UserId {
   if (requester.userId !== userId) throw matrixError.forbidden('This is the account data of another user');
   return requester.userId;
-}
-
-/** @throws M_INVALID_PARAM */
-function roomOf(roomId: string): RoomId {
-  const parsed = parseRoomId(roomId);
-  if (parsed === undefined) throw matrixError.invalidParam('This is no room id');
-  return parsed;
 }
 
 /** 405 for what the server manages itself. @throws M_BAD_JSON */
@@ -86,7 +79,7 @@ function dataRoutes({ db, accountData, push }: AccountDataRouteParts): Route[] {
       handle: ({ requester, params, shown }) => {
         const userId = ownerOf(requester, params.userId);
         shown.key(`user:${userId}`);
-        return db.read((snapshot) => read(snapshot, userId, roomOf(params.roomId), params.type));
+        return db.read((snapshot) => read(snapshot, userId, demandRoomId(params.roomId), params.type));
       },
     }),
     route({
@@ -97,7 +90,7 @@ function dataRoutes({ db, accountData, push }: AccountDataRouteParts): Route[] {
       body: jsonObject,
       handle: async ({ requester, params: { userId, roomId, type }, body }) => {
         checkType(type);
-        await db.write((tx) => accountData.put(tx, ownerOf(requester, userId), roomOf(roomId), type, body));
+        await db.write((tx) => accountData.put(tx, ownerOf(requester, userId), demandRoomId(roomId), type, body));
         return {};
       },
     }),
@@ -114,7 +107,7 @@ function tagRoutes({ db, accountData }: AccountDataRouteParts): Route[] {
       handle: ({ requester, params, shown }) => {
         const userId = ownerOf(requester, params.userId);
         shown.key(`user:${userId}`);
-        return { tags: db.read((snapshot) => accountData.tags(snapshot, userId, roomOf(params.roomId))) };
+        return { tags: db.read((snapshot) => accountData.tags(snapshot, userId, demandRoomId(params.roomId))) };
       },
     }),
     route({
@@ -125,7 +118,7 @@ function tagRoutes({ db, accountData }: AccountDataRouteParts): Route[] {
       body: jsonObject,
       handle: async ({ requester, params: { userId, roomId, tag }, body }) => {
         if (utf8Length(tag) > maxTag) throw matrixError.invalidParam(`A tag has at most ${maxTag} bytes`);
-        await db.write((tx) => accountData.setTag(tx, ownerOf(requester, userId), roomOf(roomId), tag, body));
+        await db.write((tx) => accountData.setTag(tx, ownerOf(requester, userId), demandRoomId(roomId), tag, body));
         return {};
       },
     }),
@@ -135,7 +128,9 @@ function tagRoutes({ db, accountData }: AccountDataRouteParts): Route[] {
       auth: 'user',
       rate: 'none',
       handle: async ({ requester, params: { userId, roomId, tag } }) => {
-        await db.write((tx) => accountData.setTag(tx, ownerOf(requester, userId), roomOf(roomId), tag, undefined));
+        await db.write((tx) =>
+          accountData.setTag(tx, ownerOf(requester, userId), demandRoomId(roomId), tag, undefined),
+        );
         return {};
       },
     }),

@@ -1,9 +1,9 @@
 /** Membership (C-S API v1.19 §Room membership): join, knock, invite, leave, kick, ban, unban, forget, joined rooms. */
 import * as v from 'valibot';
 import type { UnknownNames } from '../../appservice/index.ts';
-import { route, type Route } from '../../http/index.ts';
+import { demandRoomId, demandUserId, route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { parseRoomId, parseUserId, type UserId } from '../../matrix/ids.ts';
+import { parseUserId, type UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
 import { findRoom, type ThirdPartySigned } from '../../roomserver/index.ts';
 import { invite3pid, inviteByThreepid, type EmailInviteParts } from './email-invites.ts';
@@ -34,12 +34,6 @@ export const membershipRoutes = (parts: MembershipRouteParts): Route[] => [
 /** Servers that the client names to join or knock by: `via`, and as older clients call it. */
 function viaOf(query: Readonly<Record<string, string | readonly string[]>>): string[] {
   return [query.via ?? [], query.server_name ?? [], query['org.matrix.msc4156.via'] ?? []].flat();
-}
-
-function parseTarget(text: string): UserId {
-  const target = parseUserId(text);
-  if (target === undefined) throw matrixError.invalidParam('user_id is not a user id');
-  return target;
 }
 
 /** @throws M_BAD_JSON */
@@ -115,7 +109,7 @@ const inviteRoute = (parts: MembershipRouteParts): Route =>
         return {};
       }
       const { user_id: user, reason } = readBody(inviteBody, body);
-      const target = parseTarget(user);
+      const target = demandUserId(user);
       await queries.invited([target]);
       const { roomId } = params;
       await memberships.invite({ roomId, sender: requester.userId, target, reason: reason ?? undefined });
@@ -144,9 +138,9 @@ const leaveRoutes = (parts: MembershipRouteParts): Route[] => [
     body: v.object({}),
     handle: async ({ requester, params }) => {
       const { db, rooms, perform } = parts;
-      if (parseRoomId(params.roomId) === undefined) throw matrixError.invalidParam('Not a room id');
+      const roomId = demandRoomId(params.roomId);
       await db.write((tx) => {
-        const room = rooms.room(tx, params.roomId);
+        const room = rooms.room(tx, roomId);
         if (room === undefined) throw matrixError.notFound('There is no such room');
         perform.memberships.forget(tx, room, requester.userId);
       });
@@ -165,7 +159,7 @@ const moderationRoutes = ({ db, rooms, perform }: MembershipRouteParts): Route[]
       refuseSuspended: true,
       body: targetBody,
       handle: async ({ requester: { userId: sender }, params, body }) => {
-        const target = parseTarget(body.user_id);
+        const target = demandUserId(body.user_id);
         await db.write((tx) => {
           const room = findRoom(tx, rooms, params.roomId);
           perform.memberships[action](tx, { room, sender, target, reason: body.reason ?? undefined });

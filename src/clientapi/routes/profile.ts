@@ -1,8 +1,8 @@
 /** Profiles (C-S API v1.19 §Profiles), with the unstable name of custom fields (MSC4133). */
 import type { UnknownNames } from '../../appservice/index.ts';
-import { route, type Requester, type Route } from '../../http/index.ts';
+import { demandUserId, route, type Requester, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { parseUserId, type UserId } from '../../matrix/ids.ts';
+import type { UserId } from '../../matrix/ids.ts';
 import { memberOf, type JsonValue } from '../../matrix/json.ts';
 import type { Database, Shown, Tx } from '../../storage/index.ts';
 import { checkFieldName, type RemoteUsers, type UserApi } from '../../userapi/index.ts';
@@ -31,15 +31,9 @@ function ownerOf(requester: Requester, userId: string, field: string): UserId {
 export const profileRoutes = (parts: ProfileRouteParts): Route[] => [...readRows(parts), ...changeRows(parts)];
 
 function readRows({ db, accounts, profiles, queries, remoteProfiles }: ProfileRouteParts): Route[] {
-  const read = (userId: string): UserId => {
-    const parsed = parseUserId(userId);
-    if (parsed === undefined) throw matrixError.invalidParam('This is no user id');
-    return parsed;
-  };
   const checkKnown = async (userId: UserId): Promise<void> => {
     await queries.user(userId);
-    const account = db.read((snapshot) => accounts.get(snapshot, userId));
-    if (account === undefined || account.deactivated) throw matrixError.notFound('There is no such user');
+    db.read((snapshot) => accounts.demandActive(snapshot, userId));
   };
   const fieldOf = async (userId: UserId, field: string, shown: Shown): Promise<JsonValue | undefined> => {
     if (!accounts.isLocal(userId)) return memberOf(await remoteProfiles.get(userId, field), field);
@@ -55,7 +49,7 @@ function readRows({ db, accounts, profiles, queries, remoteProfiles }: ProfileRo
       auth: 'none',
       rate: 'read',
       handle: async ({ params, shown }) => {
-        const userId = read(params.userId);
+        const userId = demandUserId(params.userId);
         if (!accounts.isLocal(userId)) return remoteProfiles.get(userId);
         await checkKnown(userId);
         shown.key(`user:${userId}`);
@@ -70,7 +64,7 @@ function readRows({ db, accounts, profiles, queries, remoteProfiles }: ProfileRo
       rate: 'read',
       handle: async ({ params: { userId: user, keyName }, shown }) => {
         checkFieldName(keyName);
-        const userId = read(user);
+        const userId = demandUserId(user);
         const value = await fieldOf(userId, keyName, shown);
         if (value !== undefined) return { [keyName]: value };
         // Before v1.16 these two were always answered, "if they have set one, otherwise not present".

@@ -24,8 +24,7 @@ export const queryProfileRoutes = ({ db, accounts, profiles }: QueryProfileParts
       if (field !== undefined) checkFieldName(field);
       shown.key(`user:${userId}`);
       return db.read((snapshot) => {
-        const account = accounts.get(snapshot, userId);
-        if (account === undefined || account.deactivated) throw matrixError.notFound('There is no such user');
+        accounts.demandActive(snapshot, userId);
         if (field === undefined) return profiles.get(snapshot, userId);
         const value = profiles.field(snapshot, userId, field);
         // "If the user does not have a particular field set …, the server MUST either exclude it from the response body

@@ -1,8 +1,8 @@
 /** Devices and keys of our users for other servers (S-S API v1.19 §Device Management, §End-to-End Encryption). */
 import * as v from 'valibot';
-import { route, type Route } from '../../http/index.ts';
+import { demandUserId, route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { parseUserId, type ServerName, type UserId } from '../../matrix/ids.ts';
+import type { ServerName, UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
 import type { Database, Shown, Snapshot, Tx } from '../../storage/index.ts';
 import type { UserApi } from '../../userapi/index.ts';
@@ -36,8 +36,7 @@ export function userKeyRoutes(parts: UserKeyRouteParts): Route[] {
       auth: 'server',
       rate: 'federation',
       handle: ({ origin, params, shown }) => {
-        const userId = parseUserId(params.userId);
-        if (userId === undefined) throw matrixError.invalidParam('This is no user id');
+        const userId = demandUserId(params.userId);
         if (!accounts.isLocal(userId)) throw matrixError.invalidParam('This is no user of this server');
         shown.key(`user:${userId}`);
         return db.read((snapshot) => deviceListFor(parts, snapshot, origin, userId));
