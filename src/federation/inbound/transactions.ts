@@ -218,12 +218,14 @@ export class Transactions {
     return staged;
   }
 
-  /** Signatures are verified together, beside the staging. */
+  /** Signatures are verified room by room, beside the staging and the judging of others. */
   #verifyAhead(events: readonly { readonly room: Room; readonly event: RoomEvent }[]): void {
-    for (const [rules, some] of Map.groupBy(events, ({ room }) => room.rules)) {
+    for (const some of Map.groupBy(events, ({ room }) => room.nid).values()) {
+      const [first] = some;
+      if (first === undefined) continue;
       this.#parts.remote.intake.verifyAhead(
+        first.room,
         some.map(({ event }) => event),
-        rules,
       );
     }
   }

@@ -4,7 +4,6 @@
  * pipeline looks at everything again in its transaction.
  */
 import type { EventId, ServerName } from '../../matrix/ids.ts';
-import type { RoomVersionRules } from '../../matrix/room-versions.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import { asPosition, type Tx } from '../../storage/index.ts';
 import type { InputOptions, Verdict } from '../core.ts';
@@ -21,6 +20,8 @@ export type Outcome = Verdict | { readonly kind: 'waiting'; readonly reason: str
 /** Called in the commit in which a received event gets its verdict. */
 export type Settle = (tx: Tx, eventId: EventId, outcome: Outcome) => void;
 
+/** Events whose signatures are waited for together. */
+const pieceSize = 25;
 /** Time for all that is fetched for one batch. */
 const batchMs = 120_000;
 
@@ -37,14 +38,12 @@ export class Intake {
     this.#recommendations = recommendations;
   }
 
-  /** Begins with checks 2 and 3 of events that `receive` is about to be given: these very objects. */
-  verifyAhead(events: readonly RoomEvent[], rules: RoomVersionRules): void {
+  /** Begins with check 2 of events of a room that `receive` is about to be given: these very objects. */
+  verifyAhead(room: Room, events: readonly RoomEvent[]): void {
     const { db, rooms, pdus } = this.#parts;
     const isNew = db.read((snapshot) => events.map(({ eventId }) => !isStored(rooms.stores, snapshot, eventId)));
-    pdus.verifyAhead(
-      events.filter((_event, index) => isNew[index]),
-      rules,
-    );
+    const fresh = events.filter((_event, index) => isNew[index]);
+    for (const piece of piecesOf(fresh)) pdus.verifyAhead(piece, room.rules);
   }
 
   /**
@@ -60,6 +59,35 @@ export class Intake {
   ): Promise<Map<EventId, Outcome>> {
     const outcomes = new Map<EventId, Outcome>();
     const limited = within(batchMs, signal);
+    let left = this.#inOrder(room, events);
+    let size = left === undefined ? events.length : pieceSize;
+    left ??= events;
+    // Where nothing has to be fetched, events are judged while later ones are verified.
+    while (left.length > 0) {
+      const found = await this.#receive(room, origin, left.slice(0, size), limited, settle);
+      for (const [id, outcome] of found) outcomes.set(id, outcome);
+      left = left.slice(size);
+      if ([...found.values()].some(({ kind }) => kind === 'dropped' || kind === 'waiting')) size = left.length;
+    }
+    return outcomes;
+  }
+
+  /** Events that stand on nothing but each other and what we have, in an order for storing; undefined where they do not. */
+  #inOrder(room: Room, events: readonly RoomEvent[]): readonly RoomEvent[] | undefined {
+    const ordered = storingOrder(events);
+    const atHand = new Map(ordered.map((event) => [event.eventId, event]));
+    const isWhole = ordered.length === events.length && this.#missing.missingOf(room, ordered, atHand).length === 0;
+    return isWhole ? ordered : undefined;
+  }
+
+  async #receive(
+    room: Room,
+    origin: ServerName,
+    events: readonly RoomEvent[],
+    limited: AbortSignal,
+    settle: Settle | undefined,
+  ): Promise<Map<EventId, Outcome>> {
+    const outcomes = new Map<EventId, Outcome>();
     const verified = await this.#check(room, events, outcomes);
     const checked = this.#withoutHistory(room, verified, outcomes);
     const { pulled, told, withheld } = await this.#missing.fill(room, checked, origin, limited);
@@ -119,6 +147,11 @@ export class Intake {
     return events.flatMap((event, index) => (isNew[index] === true ? (passed.get(event.eventId) ?? []) : event));
   }
 }
+
+const piecesOf = (events: readonly RoomEvent[]): RoomEvent[][] =>
+  Array.from({ length: Math.ceil(events.length / pieceSize) }, (_, at) =>
+    events.slice(at * pieceSize, (at + 1) * pieceSize),
+  );
 
 /** No verdict: the event was left out because something it needs is missing, or forms a cycle. */
 function outcomeOf(verdict: Verdict | undefined): Outcome {
