@@ -10,12 +10,14 @@ import { type KeyPair, keyPairFromSeed } from '../../src/matrix/crypto/ed25519.t
 import type { ServerName } from '../../src/matrix/ids.ts';
 import { signRequest } from '../../src/matrix/xmatrix.ts';
 import { freePort } from '../support/server-process.ts';
-import { makeTestCa } from '../support/tls.ts';
+import { makeTestCa, type TestCa } from '../support/tls.ts';
 import type { BigRoom } from './big-room.ts';
 
 export interface ResidentOptions {
   /** Of each answer, in ms; default 50. */
   readonly delayMs?: number;
+  /** The authority for its certificate; default: one of its own. */
+  readonly ca?: TestCa;
 }
 
 /** The large answers of one room; without `auth_chain` where it would be empty. */
@@ -44,10 +46,9 @@ export class Resident implements AsyncDisposable {
   readonly #rooms = new Map<string, Answers>();
   readonly #received: ((pdu: { readonly type: string; readonly room_id: string }) => void)[] = [];
 
-  private constructor(port: number, { delayMs = 50 }: ResidentOptions) {
+  private constructor(port: number, { delayMs = 50, ca = makeTestCa() }: ResidentOptions) {
     this.name = `localhost:${port}` as ServerName;
     this.delayMs = delayMs;
-    const ca = makeTestCa();
     this.caCert = ca.cert;
     this.#server = createServer(ca.issue('localhost'), (request, response) => void this.#take(request, response));
   }
