@@ -1,42 +1,28 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { describe, expect, test } from '@jest/globals';
 import type { TestResponse } from '../support/http.ts';
-import { register, startUserServer, v3, type TestSession, type UserServer } from '../support/userapi.ts';
+import { register, v3, type TestSession } from '../support/userapi.ts';
+import { ok, useTalkers } from '../support/talkers.ts';
 
 const enc = encodeURIComponent;
 const v1 = '/_matrix/client/v1';
 
-let server: UserServer;
-let alice: TestSession;
-let bob: TestSession;
-beforeAll(async () => {
-  server = await startUserServer();
-  alice = await register(server.client, 'alice');
-  bob = await register(server.client, 'bob');
-});
-afterAll(async () => server[Symbol.asyncDispose]());
-
-const ok = ({ status, json, text }: TestResponse) => {
-  if (status !== 200) throw new Error(`${status} ${text}`);
-  return json;
-};
+const scene = useTalkers();
 const outcome = ({ status, json }: TestResponse): unknown[] => [status, json.errcode];
-const create = async (by: TestSession, body: object): Promise<string> =>
-  ok(await server.client.post(`${v3}/createRoom`, body, by.token)).room_id;
 const setState = async (by: TestSession, roomId: string, type: string, key: string, content: object): Promise<void> => {
-  ok(await server.client.put(`${v3}/rooms/${enc(roomId)}/state/${type}/${enc(key)}`, content, by.token));
+  ok(await scene.server.client.put(`${v3}/rooms/${enc(roomId)}/state/${type}/${enc(key)}`, content, by.token));
 };
 const join = (by: TestSession, roomId: string): Promise<TestResponse> =>
-  server.client.post(`${v3}/join/${enc(roomId)}`, {}, by.token);
+  scene.server.client.post(`${v3}/join/${enc(roomId)}`, {}, by.token);
 const state = (type: string, content: object) => ({ type, content });
 
 describe('the published directory', () => {
   const list = async (body: object, query = ''): Promise<TestResponse> =>
-    server.client.post(`${v3}/publicRooms${query}`, body, bob.token);
+    scene.server.client.post(`${v3}/publicRooms${query}`, body, scene.bob.token);
   const names = ({ chunk }: { chunk: { name?: string }[] }): unknown[] => chunk.map(({ name }) => name);
 
   test('shows rooms with all that is known of them, largest first, and asks strangers for a token', async () => {
-    const small = await create(alice, { visibility: 'public', name: 'Small' });
-    const large = await create(alice, {
+    const small = await scene.create(scene.alice, { visibility: 'public', name: 'Small' });
+    const large = await scene.create(scene.alice, {
       visibility: 'public',
       name: 'Large',
       topic: 'A place for Wombles',
@@ -47,8 +33,8 @@ describe('the published directory', () => {
         state('m.room.history_visibility', { history_visibility: 'world_readable' }),
       ],
     });
-    await join(bob, large);
-    const all = ok(await server.client.get(`${v3}/publicRooms`, bob.token));
+    await join(scene.bob, large);
+    const all = ok(await scene.server.client.get(`${v3}/publicRooms`, scene.bob.token));
     expect(all.chunk.map(({ room_id: id }: { room_id: string }) => id)).toEqual([large, small]);
     expect(all.chunk[0]).toEqual({
       room_id: large,
@@ -62,22 +48,27 @@ describe('the published directory', () => {
       join_rule: 'public',
     });
     expect(all.total_room_count_estimate).toBe(2);
-    expect(outcome(await server.client.get(`${v3}/publicRooms`))).toEqual([401, 'M_MISSING_TOKEN']);
+    expect(outcome(await scene.server.client.get(`${v3}/publicRooms`))).toEqual([401, 'M_MISSING_TOKEN']);
     expect(names(ok(await list({ filter: { generic_search_term: 'wombles' } })))).toEqual(['Large']);
     expect(names(ok(await list({ filter: { generic_search_term: '#SMALL' } })))).toEqual([]);
-    await server.client.put(`${v3}/directory/list/room/${enc(small)}`, { visibility: 'private' }, alice.token);
+    await scene.server.client.put(
+      `${v3}/directory/list/room/${enc(small)}`,
+      { visibility: 'private' },
+      scene.alice.token,
+    );
     expect(names(ok(await list({})))).toEqual(['Large']);
   });
 
   test('filters by room type, null being those without one', async () => {
-    await create(alice, { visibility: 'public', name: 'Space', creation_content: { type: 'm.space' } });
+    await scene.create(scene.alice, { visibility: 'public', name: 'Space', creation_content: { type: 'm.space' } });
     expect(names(ok(await list({ filter: { room_types: ['m.space'] } })))).toEqual(['Space']);
     expect(names(ok(await list({ filter: { room_types: [null] } })))).toEqual(['Large']);
     expect(names(ok(await list({ filter: { room_types: [null, 'm.space'] } })))).toEqual(['Large', 'Space']);
   });
 
   test('pages forwards and back through every room once', async () => {
-    for (let index = 0; index < 6; index += 1) await create(alice, { visibility: 'public', name: `Room ${index}` });
+    for (let index = 0; index < 6; index += 1)
+      await scene.create(scene.alice, { visibility: 'public', name: `Room ${index}` });
     const seen: unknown[] = [];
     let page = ok(await list({ limit: 3 }));
     expect(page.prev_batch).toBeUndefined();
@@ -109,24 +100,24 @@ describe('the tree of a space', () => {
   const space = { preset: 'public_chat', creation_content: { type: 'm.space' } };
   const child = (by: TestSession, parent: string, roomId: string, content: object = {}): Promise<void> => {
     // Children without an order stand in that of their times.
-    server.clock.advance(1);
+    scene.server.clock.advance(1);
     return setState(by, parent, 'm.space.child', roomId, { via: ['localhost'], ...content });
   };
   const hierarchy = (by: TestSession, roomId: string, query = ''): Promise<TestResponse> =>
-    server.client.get(`${v1}/rooms/${enc(roomId)}/hierarchy${query}`, by.token);
+    scene.server.client.get(`${v1}/rooms/${enc(roomId)}/hierarchy${query}`, by.token);
   const ids = ({ rooms }: { rooms: { room_id: string }[] }): string[] => rooms.map(({ room_id: id }) => id);
 
   test('is walked depth first in the order of the children, and ends at its own loops', async () => {
-    const [root, inner] = [await create(alice, space), await create(alice, space)];
-    const [a, b, c, d] = await Promise.all(['a', 'b', 'c', 'd'].map((name) => create(alice, { name })));
+    const [root, inner] = [await scene.create(scene.alice, space), await scene.create(scene.alice, space)];
+    const [a, b, c, d] = await Promise.all(['a', 'b', 'c', 'd'].map((name) => scene.create(scene.alice, { name })));
     if (a === undefined || b === undefined || c === undefined || d === undefined) throw new Error('no rooms');
-    await child(alice, root, a);
-    await child(alice, root, inner, { suggested: true });
-    await child(alice, root, b, { order: 'zz' });
-    await child(alice, root, c, { order: 'aa' });
-    await child(alice, inner, d);
-    await child(alice, inner, root);
-    const whole = ok(await hierarchy(alice, root));
+    await child(scene.alice, root, a);
+    await child(scene.alice, root, inner, { suggested: true });
+    await child(scene.alice, root, b, { order: 'zz' });
+    await child(scene.alice, root, c, { order: 'aa' });
+    await child(scene.alice, inner, d);
+    await child(scene.alice, inner, root);
+    const whole = ok(await hierarchy(scene.alice, root));
     expect(ids(whole)).toEqual([root, c, b, a, inner, d]);
     expect(whole.rooms[0].children_state.map(({ state_key: key }: { state_key: string }) => key)).toEqual([
       c,
@@ -138,44 +129,44 @@ describe('the tree of a space', () => {
     expect(whole.rooms[0].children_state[0]).toEqual({
       type: 'm.space.child',
       state_key: c,
-      sender: alice.userId,
+      sender: scene.alice.userId,
       content: { via: ['localhost'], order: 'aa' },
       origin_server_ts: expect.any(Number),
     });
     expect(whole.rooms[1].children_state).toEqual([]);
-    expect(ids(ok(await hierarchy(alice, root, '?max_depth=1')))).toEqual([root, c, b, a, inner]);
-    expect(ids(ok(await hierarchy(alice, root, '?max_depth=0')))).toEqual([root]);
-    expect(ids(ok(await hierarchy(alice, root, '?suggested_only=true')))).toEqual([root, inner]);
-    await setState(alice, root, 'm.space.child', inner, {});
-    expect(ids(ok(await hierarchy(alice, root)))).toEqual([root, c, b, a]);
+    expect(ids(ok(await hierarchy(scene.alice, root, '?max_depth=1')))).toEqual([root, c, b, a, inner]);
+    expect(ids(ok(await hierarchy(scene.alice, root, '?max_depth=0')))).toEqual([root]);
+    expect(ids(ok(await hierarchy(scene.alice, root, '?suggested_only=true')))).toEqual([root, inner]);
+    await setState(scene.alice, root, 'm.space.child', inner, {});
+    expect(ids(ok(await hierarchy(scene.alice, root)))).toEqual([root, c, b, a]);
   });
 
   test('comes in pages that are bound to their request', async () => {
-    const root = await create(alice, space);
-    const rooms = await Promise.all([1, 2, 3, 4, 5].map(() => create(alice, {})));
-    for (const [index, room] of rooms.entries()) await child(alice, root, room, { order: String(index) });
+    const root = await scene.create(scene.alice, space);
+    const rooms = await Promise.all([1, 2, 3, 4, 5].map(() => scene.create(scene.alice, {})));
+    for (const [index, room] of rooms.entries()) await child(scene.alice, root, room, { order: String(index) });
     const seen: string[] = [];
     let from = '';
     do {
-      const page = ok(await hierarchy(alice, root, `?limit=2${from === '' ? '' : `&from=${from}`}`));
+      const page = ok(await hierarchy(scene.alice, root, `?limit=2${from === '' ? '' : `&from=${from}`}`));
       expect(page.rooms.length).toBeLessThanOrEqual(2);
       seen.push(...ids(page));
       from = page.next_batch ?? '';
       if (seen.length === 2) {
         for (const changed of ['suggested_only=true', 'max_depth=1']) {
-          const refused = await hierarchy(alice, root, `?from=${from}&${changed}`);
+          const refused = await hierarchy(scene.alice, root, `?from=${from}&${changed}`);
           expect(outcome(refused)).toEqual([400, 'M_INVALID_PARAM']);
         }
       }
     } while (from !== '');
     expect(seen).toEqual([root, ...rooms]);
-    expect(outcome(await hierarchy(alice, root, '?from=nonsense'))).toEqual([400, 'M_INVALID_PARAM']);
-    expect(outcome(await hierarchy(alice, root, '?limit=0'))).toEqual([400, 'M_INVALID_PARAM']);
+    expect(outcome(await hierarchy(scene.alice, root, '?from=nonsense'))).toEqual([400, 'M_INVALID_PARAM']);
+    expect(outcome(await hierarchy(scene.alice, root, '?limit=0'))).toEqual([400, 'M_INVALID_PARAM']);
   });
 
   test('shows a user the rooms that he is in, may join, knock on or read, and no others', async () => {
-    const root = await create(alice, space);
-    const restricted = await create(alice, {
+    const root = await scene.create(scene.alice, space);
+    const restricted = await scene.create(scene.alice, {
       initial_state: [
         state('m.room.join_rules', {
           join_rule: 'restricted',
@@ -184,36 +175,36 @@ describe('the tree of a space', () => {
       ],
     });
     const rooms = {
-      secret: await create(alice, {}),
-      invited: await create(alice, { invite: [bob.userId] }),
-      open: await create(alice, { preset: 'public_chat' }),
-      knock: await create(alice, { initial_state: [state('m.room.join_rules', { join_rule: 'knock' })] }),
-      readable: await create(alice, {
+      secret: await scene.create(scene.alice, {}),
+      invited: await scene.create(scene.alice, { invite: [scene.bob.userId] }),
+      open: await scene.create(scene.alice, { preset: 'public_chat' }),
+      knock: await scene.create(scene.alice, { initial_state: [state('m.room.join_rules', { join_rule: 'knock' })] }),
+      readable: await scene.create(scene.alice, {
         initial_state: [state('m.room.history_visibility', { history_visibility: 'world_readable' })],
       }),
       restricted,
     };
-    for (const room of Object.values(rooms)) await child(alice, root, room);
+    for (const room of Object.values(rooms)) await child(scene.alice, root, room);
     const { secret, restricted: _restricted, ...others } = rooms;
-    expect(ids(ok(await hierarchy(bob, root)))).toEqual([root, ...Object.values(others)]);
-    await join(bob, root);
-    const inside = ok(await hierarchy(bob, root));
+    expect(ids(ok(await hierarchy(scene.bob, root)))).toEqual([root, ...Object.values(others)]);
+    await join(scene.bob, root);
+    const inside = ok(await hierarchy(scene.bob, root));
     expect(ids(inside)).toEqual([root, ...Object.values(others), restricted]);
     expect(inside.rooms.at(-1)).toMatchObject({ join_rule: 'restricted', allowed_room_ids: [root] });
-    expect(outcome(await hierarchy(bob, secret))).toEqual([403, 'M_FORBIDDEN']);
-    expect(outcome(await hierarchy(bob, '!none:localhost'))).toEqual([403, 'M_FORBIDDEN']);
-    const ban = { user_id: bob.userId };
-    ok(await server.client.post(`${v3}/rooms/${enc(root)}/ban`, ban, alice.token));
-    expect(outcome(await hierarchy(bob, root))).toEqual([403, 'M_FORBIDDEN']);
+    expect(outcome(await hierarchy(scene.bob, secret))).toEqual([403, 'M_FORBIDDEN']);
+    expect(outcome(await hierarchy(scene.bob, '!none:localhost'))).toEqual([403, 'M_FORBIDDEN']);
+    const ban = { user_id: scene.bob.userId };
+    ok(await scene.server.client.post(`${v3}/rooms/${enc(root)}/ban`, ban, scene.alice.token));
+    expect(outcome(await hierarchy(scene.bob, root))).toEqual([403, 'M_FORBIDDEN']);
   });
 });
 
 describe('a room’s summary', () => {
   const summary = (idOrAlias: string, by?: TestSession): Promise<TestResponse> =>
-    server.client.get(`${v1}/room_summary/${enc(idOrAlias)}`, by?.token);
+    scene.server.client.get(`${v1}/room_summary/${enc(idOrAlias)}`, by?.token);
 
   test('tells by id or alias what the room is about and what the user is in it', async () => {
-    const roomId = await create(alice, {
+    const roomId = await scene.create(scene.alice, {
       preset: 'public_chat',
       room_alias_name: 'summed',
       initial_state: [
@@ -235,33 +226,33 @@ describe('a room’s summary', () => {
       room_version: '12',
       encryption: 'm.megolm.v1.aes-sha2',
     };
-    expect(ok(await summary(roomId, alice))).toEqual({ ...expected, membership: 'join' });
-    expect(ok(await summary('#summed:localhost', bob))).toEqual({ ...expected, membership: 'leave' });
+    expect(ok(await summary(roomId, scene.alice))).toEqual({ ...expected, membership: 'join' });
+    expect(ok(await summary('#summed:localhost', scene.bob))).toEqual({ ...expected, membership: 'leave' });
     expect(ok(await summary(roomId))).toEqual(expected);
     const unstable = '/_matrix/client/unstable/im.nheko.summary';
     for (const path of [`/summary/${enc(roomId)}`, `/rooms/${enc(roomId)}/summary`]) {
-      const found = ok(await server.client.get(unstable + path, bob.token));
+      const found = ok(await scene.server.client.get(unstable + path, scene.bob.token));
       expect(found).toMatchObject({ ...expected, 'im.nheko.summary.encryption': 'm.megolm.v1.aes-sha2' });
     }
   });
 
   test('is withheld from who may not come in', async () => {
-    const roomId = await create(alice, { invite: [bob.userId] });
-    expect(ok(await summary(roomId, bob)).membership).toBe('invite');
-    const carol = await register(server.client, 'carol');
+    const roomId = await scene.create(scene.alice, { invite: [scene.bob.userId] });
+    expect(ok(await summary(roomId, scene.bob)).membership).toBe('invite');
+    const carol = await register(scene.server.client, 'carol');
     expect(outcome(await summary(roomId, carol))).toEqual([404, 'M_NOT_FOUND']);
     expect(outcome(await summary(roomId))).toEqual([404, 'M_NOT_FOUND']);
-    expect(outcome(await summary('#none:localhost', bob))).toEqual([404, 'M_NOT_FOUND']);
+    expect(outcome(await summary('#none:localhost', scene.bob))).toEqual([404, 'M_NOT_FOUND']);
   });
 });
 
 describe('mutual rooms', () => {
   test('are those in which both are, in batches', async () => {
-    const { client } = server;
+    const { client } = scene.server;
     const [one, other] = [await register(client, 'one'), await register(client, 'other')];
-    const shared = await Promise.all(Array.from({ length: 102 }, () => create(one, { preset: 'public_chat' })));
+    const shared = await Promise.all(Array.from({ length: 102 }, () => scene.create(one, { preset: 'public_chat' })));
     await Promise.all(shared.map((roomId) => join(other, roomId)));
-    await create(one, { invite: [other.userId] });
+    await scene.create(one, { invite: [other.userId] });
     shared.sort();
     const ask = (query: string): Promise<TestResponse> => client.get(`${v1}/mutual_rooms?${query}`, one.token);
     const first = ok(await ask(`user_id=${enc(other.userId)}`));
