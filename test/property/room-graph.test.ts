@@ -13,6 +13,7 @@ import { verifyRoomserver } from '../../src/roomserver/index.ts';
 import { SignedRoom } from '../support/room-builder.ts';
 import { type TestRooms, openTestRooms, roomIdOf } from '../support/room-core.ts';
 import { reorder } from '../support/room-dag.ts';
+import { stepOf, type Step } from '../support/steps.ts';
 
 const runs = Number(process.env['NEURITE_PROPERTY_RUNS'] ?? 24);
 const seed = Number(process.env['NEURITE_PROPERTY_SEED'] ?? 20261121);
@@ -20,22 +21,7 @@ const seed = Number(process.env['NEURITE_PROPERTY_SEED'] ?? 20261121);
 const users = ['@alice:one.example', '@bob:two.example', '@carol:three.example', '@dave:one.example'] as const;
 const userAt = (at: number): string => users[at % users.length] ?? users[0];
 
-interface Step {
-  readonly prev: readonly number[];
-  readonly actor: number;
-  readonly target: number;
-  readonly kind: number;
-  readonly level: number;
-  readonly ts: number;
-}
-const step: fc.Arbitrary<Step> = fc.record({
-  prev: fc.array(fc.nat(5), { minLength: 1, maxLength: 3 }),
-  actor: fc.nat(3),
-  target: fc.nat(20),
-  kind: fc.nat(11),
-  level: fc.constantFrom(0, 50, 50, 100),
-  ts: fc.nat(5),
-});
+const step = stepOf({ prev: 5, target: 20, kind: 11 });
 
 function play(version: string, steps: readonly Step[]): SignedRoom {
   const room = SignedRoom.open(version, users[0]);
