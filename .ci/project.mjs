@@ -1,7 +1,7 @@
 // What `npm start`, `npm test` and `npm run check` do. Runs on any Node from 20 on with nothing installed: it installs what
 // package-lock.json names when that is missing or out of date, and goes on with the Node that comes with it.
 import { spawn, spawnSync } from 'node:child_process';
-import { existsSync, lstatSync, readdirSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { existsSync, lstatSync, readdirSync, readFileSync, statSync } from 'node:fs';
 import { constants } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -67,10 +67,7 @@ const isBuilt = () => {
   return built !== undefined && [...sources, 'tsconfig.json'].every((file) => modified(file) < built);
 };
 
-const build = () => {
-  rmSync(inRoot('dist'), { recursive: true, force: true });
-  run(node, [inRoot('node_modules', 'typescript', 'bin', 'tsc'), '-p', 'src/tsconfig.json']);
-};
+const build = () => run(node, [inRoot('.ci', 'bundle.mjs')]);
 
 const buildIfNeeded = () => {
   if (!isBuilt()) build();

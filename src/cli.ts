@@ -13,7 +13,7 @@ import { partialRooms, type PartialOptions } from './commands/rooms.ts';
 import { run } from './commands/run.ts';
 import { verify, type VerifyOptions } from './commands/verify.ts';
 import type { ServerName } from './matrix/ids.ts';
-import { version } from './util/version.ts';
+import { version } from './util/package-files.ts';
 import { letYoungGenerationGrow } from './util/garbage.ts';
 
 const program = new Command('neurite')

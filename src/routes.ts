@@ -68,7 +68,7 @@ import type { Route, SocketRow } from './http/index.ts';
 import type { Modules } from './modules.ts';
 import type { Snapshot } from './storage/index.ts';
 import type { UserId } from './matrix/ids.ts';
-import { version } from './util/version.ts';
+import { version } from './util/package-files.ts';
 
 export const allRoutes = (modules: Modules): Route[] => [
   ...serverRoutes(modules),

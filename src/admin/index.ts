@@ -2,7 +2,7 @@
 import type { Route } from '../http/index.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
-import { version } from '../util/version.ts';
+import { version } from '../util/package-files.ts';
 import { audited } from './common.ts';
 import { mediaRoutes, type MediaRouteParts } from './media.ts';
 import { moderationRoutes } from './moderation.ts';

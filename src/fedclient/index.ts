@@ -13,7 +13,7 @@ import { AddressGuard } from '../util/address-guard.ts';
 import type { Clock } from '../util/clock.ts';
 import type { Logger } from '../util/log.ts';
 import type { Measure } from '../util/metrics.ts';
-import { version } from '../util/version.ts';
+import { version } from '../util/package-files.ts';
 import { FederationClient } from './client.ts';
 import { Connector, type Dial } from './connector.ts';
 import { Destinations } from './destinations.ts';

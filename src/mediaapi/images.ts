@@ -7,11 +7,10 @@ import { setPriority } from 'node:os';
 import { fileURLToPath } from 'node:url';
 import { KeyedQueue } from '../util/keyed-queue.ts';
 import type { Logger } from '../util/log.ts';
+import { programUrl } from '../util/package-files.ts';
 import type { ImageJob, ImageResult } from './image-process.ts';
 
-const program = fileURLToPath(
-  new URL(`./image-process${import.meta.url.endsWith('.ts') ? '.ts' : '.js'}`, import.meta.url),
-);
+const program = fileURLToPath(programUrl('mediaapi/image-process'));
 const jobLimitMs = 30_000;
 const idleMs = 20_000;
 /** Others come first on a small machine. */

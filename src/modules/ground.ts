@@ -13,6 +13,7 @@ import type { Lifecycle } from '../util/lifecycle.ts';
 import type { Logger } from '../util/log.ts';
 import { LoopWatch } from '../util/loop-watch.ts';
 import { createMailer, type Mailer } from '../util/mailer.ts';
+import { migrationsFolder } from '../util/package-files.ts';
 
 export interface Ground {
   readonly config: Config;
@@ -58,7 +59,7 @@ export function openGround(config: Config, clock: Clock, log: Logger, lifecycle:
 /** Where the database of a data folder is, and the migrations that make its schema. */
 export const databaseFiles = (folder: string): { readonly path: string; readonly migrations: string } => ({
   path: join(folder, 'neurite.db'),
-  migrations: join(import.meta.dirname, '../../migrations'),
+  migrations: migrationsFolder,
 });
 
 function openDb(folder: string, config: Config, log: Logger): Database {

@@ -8,6 +8,7 @@
 import { once } from 'node:events';
 import { Worker } from 'node:worker_threads';
 import type { Logger } from '../util/log.ts';
+import { programUrl } from '../util/package-files.ts';
 import type { Pass, PassAnswer } from './checkpoint-worker.ts';
 
 /** Units of work, and bytes that the file has grown by, after which a checkpoint is due. */
@@ -20,7 +21,7 @@ const maxPasses = 8;
 const retryMs = 1000;
 const idleMs = 60_000;
 
-const workerUrl = new URL(import.meta.url.replace(/checkpoint\.(\w+)$/, 'checkpoint-worker.$1'));
+const workerUrl = programUrl('storage/checkpoint-worker');
 
 export class Checkpointer {
   readonly #path: string;
