@@ -1,6 +1,7 @@
 /** Schemas that rows share: query parameters, which come as text, and members of JSON bodies. */
 import * as v from 'valibot';
-import { isJsonObject, type JsonObject } from '../matrix/json.ts';
+
+export { jsonObject } from '../matrix/schemas.ts';
 
 /** A whole number from 0 on. */
 export const wholeNumber = v.pipe(v.string(), v.regex(/^\d{1,15}$/, 'expected a whole number'), v.transform(Number));
@@ -14,9 +15,6 @@ export const flag = v.pipe(
   v.picklist(['true', 'false'], 'expected true or false'),
   v.transform((text) => text === 'true'),
 );
-
-/** Any JSON object, as it came. */
-export const jsonObject = v.custom<JsonObject>(isJsonObject, 'expected an object');
 
 /** A member that clients leave out or send as null. */
 export const maybe = <S extends v.GenericSchema>(schema: S) =>

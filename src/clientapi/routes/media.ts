@@ -3,7 +3,17 @@
  * `/_matrix/client/v1/media`, and the older paths that need no token and give out nothing new while they are frozen.
  */
 import * as v from 'valibot';
-import { FileBody, Reply, route, type AuthKind, type RequestContext, type Route } from '../../http/index.ts';
+import {
+  FileBody,
+  flag,
+  positiveNumber,
+  Reply,
+  route,
+  wholeNumber,
+  type AuthKind,
+  type RequestContext,
+  type Route,
+} from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import {
   disposition,
@@ -25,26 +35,20 @@ const unstable = '/_matrix/client/unstable/org.matrix.msc3916/media';
 const open = '/_matrix/media/v3';
 const older = '/_matrix/media/v1';
 
-const whole = (fault: string) => v.pipe(v.string(), v.regex(/^\d{1,15}$/, fault), v.transform(Number));
-const flag = v.pipe(
-  v.picklist(['true', 'false'], 'it is true or false'),
-  v.transform((text) => text === 'true'),
-);
-const length = v.pipe(whole('it is a whole number above 0'), v.minValue(1, 'it is a whole number above 0'));
 const downloadQuery = v.object({
-  timeout_ms: v.optional(whole('it is a number of milliseconds')),
+  timeout_ms: v.optional(wholeNumber),
   allow_remote: v.optional(flag),
   allow_redirect: v.optional(flag),
 });
 const thumbnailQuery = v.object({
   ...downloadQuery.entries,
-  width: length,
-  height: length,
+  width: positiveNumber,
+  height: positiveNumber,
   method: v.optional(v.picklist(['crop', 'scale'], 'it is crop or scale'), 'scale'),
   animated: v.optional(flag),
 });
 const uploadQuery = v.object({ filename: v.optional(v.string()) });
-const previewQuery = v.object({ url: v.string(), ts: v.optional(whole('it is a number of milliseconds')) });
+const previewQuery = v.object({ url: v.string(), ts: v.optional(wholeNumber) });
 
 type Context<Q> = Pick<
   RequestContext<AuthKind, Record<string, string>, Q, undefined>,

@@ -6,9 +6,10 @@ import { matrixError } from '../../matrix/errors.ts';
 import { parseUserId, type UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
 import { findRoom, type ThirdPartySigned } from '../../roomserver/index.ts';
+import { jsonObject } from './body.ts';
 import { invite3pid, inviteByThreepid, type EmailInviteParts } from './email-invites.ts';
 import { readBody } from './body.ts';
-import { jsonObject, optionalText, senderOf } from './room-sender.ts';
+import { optionalText, senderOf } from './room-sender.ts';
 
 export interface MembershipRouteParts extends EmailInviteParts {
   /** Application services, which may know users and aliases that are not known here. */

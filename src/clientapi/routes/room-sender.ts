@@ -1,12 +1,8 @@
 /** What the room endpoints make of a request: its sender, and queries that must not be ignored. */
 import type { Requester, TransactionRecord } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
-import { isJsonObject, type JsonObject } from '../../matrix/json.ts';
 import type { Sender } from '../../roomserver/index.ts';
 import * as v from 'valibot';
-
-/** A body, or a member of one, that is any JSON object. */
-export const jsonObject = v.custom<JsonObject>(isJsonObject, 'expected a JSON object');
 
 /** Optional free text; older clients send null. */
 export const optionalText = v.nullish(v.string());

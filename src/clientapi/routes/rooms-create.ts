@@ -4,8 +4,9 @@ import type { UnknownNames } from '../../appservice/index.ts';
 import { route, type Route } from '../../http/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseUserId } from '../../matrix/ids.ts';
+import { jsonObject } from './body.ts';
 import { invite3pid, lookUp, storeInvite, type EmailInviteParts } from './email-invites.ts';
-import { jsonObject, senderOf } from './room-sender.ts';
+import { senderOf } from './room-sender.ts';
 
 export interface RoomCreateRouteParts extends EmailInviteParts {
   /** Application services, which may know users that are not known here. */

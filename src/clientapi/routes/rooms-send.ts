@@ -6,7 +6,8 @@ import type { Database } from '../../storage/index.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { parseUserId, serverNameOf } from '../../matrix/ids.ts';
 import { asString, type JsonObject } from '../../matrix/json.ts';
-import { jsonObject, refuseDelay, senderOf } from './room-sender.ts';
+import { jsonObject } from './body.ts';
+import { refuseDelay, senderOf } from './room-sender.ts';
 
 export interface RoomSendRouteParts {
   readonly db: Database;

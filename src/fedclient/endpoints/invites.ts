@@ -1,7 +1,7 @@
 /** Inviting (S-S API v1.19 §Inviting to a room, §Third-party invites). Events go as raw text. */
-import { jsonObject } from '../../http/index.ts';
 import type { ServerName } from '../../matrix/ids.ts';
 import { isJsonObject, parseJson, rawElements, rawMembers, type JsonObject } from '../../matrix/json.ts';
+import { jsonObject } from '../../matrix/schemas.ts';
 import type { FederationClient } from '../client.ts';
 import type { FederationAnswer } from '../exchange.ts';
 import { BadReply, replyOf } from '../reply.ts';

@@ -1,9 +1,9 @@
 /** Joining, leaving, knocking (S-S API v1.19 §Joining Rooms … §Knocking upon a room). Events go as raw text. */
 import { Readable } from 'node:stream';
 import * as v from 'valibot';
-import { jsonObject } from '../../http/index.ts';
 import type { ServerName } from '../../matrix/ids.ts';
 import { parseJson, rawElements, rawMembers, type JsonObject } from '../../matrix/json.ts';
+import { jsonObject } from '../../matrix/schemas.ts';
 import type { FederationClient } from '../client.ts';
 import type { FederationAnswer } from '../exchange.ts';
 import type { FederationFault } from '../fault.ts';

@@ -1,8 +1,8 @@
 /** Questions about aliases, directories, spaces and the server itself (S-S API v1.19 §Public Room Directory, §Spaces, §Querying for information). */
 import * as v from 'valibot';
-import { jsonObject } from '../../http/index.ts';
 import type { ServerName } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
+import { jsonObject } from '../../matrix/schemas.ts';
 import type { FederationClient } from '../client.ts';
 import type { FederationRequest } from '../exchange.ts';
 import { replyOf } from '../reply.ts';

@@ -1,8 +1,8 @@
 /** What we send of our own events: transactions, and single ones to policy servers (S-S API v1.19 §Transactions). */
 import * as v from 'valibot';
-import { jsonObject } from '../../http/index.ts';
 import type { ServerName } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
+import { jsonObject } from '../../matrix/schemas.ts';
 import type { FederationClient } from '../client.ts';
 import type { FederationAnswer } from '../exchange.ts';
 import { replyOf } from '../reply.ts';

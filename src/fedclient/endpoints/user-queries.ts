@@ -1,8 +1,8 @@
 /** Questions about users, their devices and keys (S-S API v1.19 §Device Management, §End-to-End Encryption, §OpenID). */
 import * as v from 'valibot';
-import { jsonObject } from '../../http/index.ts';
 import type { ServerName } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
+import { jsonObject } from '../../matrix/schemas.ts';
 import type { FederationClient } from '../client.ts';
 import { replyOf } from '../reply.ts';
 import { call, path, queryTimeoutMs as timeoutMs, type Called, type CallOptions } from './call.ts';

@@ -1,12 +1,11 @@
 /** What the checks of all EDUs share: schemas of ids, whose user it is, and whether he is in the room. */
 import * as v from 'valibot';
 import { isCompliantUserId, parseUserId, serverNameOf, type ServerName, type UserId } from '../../matrix/ids.ts';
-import { isJsonObject, memberOf, parseJson, type JsonObject } from '../../matrix/json.ts';
+import { isJsonObject, memberOf, parseJson } from '../../matrix/json.ts';
 import { isServerAllowed } from '../../matrix/server-acl.ts';
 import type { Room, RoomReader } from '../../roomserver/index.ts';
 import type { Snapshot } from '../../storage/index.ts';
 
-export const object = v.custom<JsonObject>(isJsonObject, 'expected an object');
 export const safeInteger = v.pipe(v.number(), v.safeInteger());
 
 /** The content as the schema has it; undefined when it is not valid. */

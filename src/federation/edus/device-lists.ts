@@ -1,9 +1,10 @@
 /** `m.device_list_update` and `m.signing_key_update` (S-S API v1.19 §Device Management, §End-to-End Encryption). */
 import * as v from 'valibot';
 import { parseDeviceId, type ServerName } from '../../matrix/ids.ts';
+import { jsonObject } from '../../matrix/schemas.ts';
 import type { Database } from '../../storage/index.ts';
 import { checkedDeviceKeys, checkedName, checkedSigningKey, type RemoteUsers } from '../../userapi/index.ts';
-import { object, readContent, safeInteger, userOf } from './checks.ts';
+import { readContent, safeInteger, userOf } from './checks.ts';
 
 const maxPrevIds = 1000;
 const updateSchema = v.object({
@@ -13,12 +14,12 @@ const updateSchema = v.object({
   prev_id: v.optional(v.nullable(v.pipe(v.array(safeInteger), v.maxLength(maxPrevIds)))),
   deleted: v.optional(v.nullable(v.boolean())),
   device_display_name: v.optional(v.nullable(v.string())),
-  keys: v.optional(v.nullable(object)),
+  keys: v.optional(v.nullable(jsonObject)),
 });
 const signingKeySchema = v.object({
   user_id: v.string(),
-  master_key: v.optional(v.nullable(object)),
-  self_signing_key: v.optional(v.nullable(object)),
+  master_key: v.optional(v.nullable(jsonObject)),
+  self_signing_key: v.optional(v.nullable(jsonObject)),
 });
 
 export interface DeviceListEduParts {

@@ -4,15 +4,16 @@ import type { ServerName, UserId } from '../../matrix/ids.ts';
 import { maxIdBytes, parseEventId, type EventId } from '../../matrix/ids.ts';
 import { fitsBytes } from '../../util/bytes.ts';
 import { memberOf, type JsonObject } from '../../matrix/json.ts';
+import { jsonObject } from '../../matrix/schemas.ts';
 import type { Tx } from '../../storage/index.ts';
-import { isJoined, object, openRoom, readContent, safeInteger, userOf } from './checks.ts';
+import { isJoined, openRoom, readContent, safeInteger, userOf } from './checks.ts';
 import type { EduKind, EduParts } from './index.ts';
 
 const maxRooms = 500;
 const maxReceipts = 1000;
 /** Of one commit, so that a long EDU holds up nobody. */
 const perWrite = 50;
-const content = v.record(v.string(), object);
+const content = v.record(v.string(), jsonObject);
 const receiptSchema = v.object({
   event_ids: v.pipe(v.array(v.string()), v.minLength(1)),
   data: v.optional(v.object({ ts: v.optional(v.unknown()), thread_id: v.optional(v.nullable(v.string())) }), {}),

@@ -1,11 +1,12 @@
 /** `m.direct_to_device` (S-S API v1.19 §Send-to-device messaging): each message into its devices' queues, once. */
 import * as v from 'valibot';
 import { parseDeviceId, parseUserId, type ServerName } from '../../matrix/ids.ts';
+import { jsonObject } from '../../matrix/schemas.ts';
 import { sql, type Database } from '../../storage/index.ts';
 import type { UserApi } from '../../userapi/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import { fitsBytes } from '../../util/bytes.ts';
-import { object, readContent, userOf } from './checks.ts';
+import { readContent, userOf } from './checks.ts';
 
 const insertMessage = sql<[origin: string, messageId: string, at: number]>(
   'INSERT INTO federation_to_device (origin, message_id, received_at) VALUES (?, ?, ?) ON CONFLICT DO NOTHING',
@@ -25,7 +26,7 @@ const schema = v.object({
   sender: v.string(),
   type: v.pipe(v.string(), v.minLength(1)),
   message_id: v.pipe(v.string(), v.minLength(1)),
-  messages: v.record(v.string(), v.record(v.string(), object)),
+  messages: v.record(v.string(), v.record(v.string(), jsonObject)),
 });
 
 export interface ToDeviceEduParts {

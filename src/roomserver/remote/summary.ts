@@ -1,7 +1,8 @@
 /** Summaries of rooms as other servers tell them: only what the specification names, and only in its types. */
 import * as v from 'valibot';
 import { parseUserId } from '../../matrix/ids.ts';
-import { type JsonObject, isJsonObject } from '../../matrix/json.ts';
+import type { JsonObject } from '../../matrix/json.ts';
+import { jsonObject } from '../../matrix/schemas.ts';
 import type { RoomSummary } from '../query/room-summary.ts';
 import { type SpaceChild, validChild } from '../query/space-children.ts';
 
@@ -40,7 +41,7 @@ const child = v.object({
   type: v.literal('m.space.child'),
   state_key: v.string(),
   sender: v.string(),
-  content: v.custom<JsonObject>(isJsonObject),
+  content: jsonObject,
   origin_server_ts: v.pipe(v.number(), v.safeInteger()),
 });
 
