@@ -3,6 +3,7 @@
  * that a sync response of many megabytes does not hold the event loop; files are streamed (stream.ts).
  */
 import type { ServerResponse } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { Slice } from '../util/slice.ts';
 import { JsonText, Reply } from './route.ts';
 import { FileBody, FramedFile, sendFile, sendFramed } from './stream.ts';
@@ -71,11 +72,13 @@ async function encodeChunks(chunks: readonly string[]): Promise<Buffer> {
   return Buffer.concat(parts);
 }
 
-/** CORS headers for an answer that does not go through `sendReply` (a refused upgrade), as lines. */
-export const commonHeaderLines = (): string[] => {
-  const lines: string[] = [];
+/** Answers on a connection that never came to `sendReply` (a refused upgrade, what is no HTTP), and closes it. */
+export function refuseRaw(stream: Duplex, status: string, value: unknown): void {
+  const body = JSON.stringify(value);
+  const lines = [`HTTP/1.1 ${status}`];
   for (let index = 0; index < commonHeaders.length; index += 2) {
     lines.push(`${commonHeaders[index]}: ${commonHeaders[index + 1]}`);
   }
-  return lines;
-};
+  lines.push('Content-Type: application/json', `Content-Length: ${Buffer.byteLength(body)}`, 'Connection: close');
+  stream.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
+}

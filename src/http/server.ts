@@ -12,7 +12,7 @@ import { matrixError } from '../matrix/errors.ts';
 import type { Logger } from '../util/log.ts';
 import { type CertificateFiles, CertificateWatch, readCertificate } from './certificate.ts';
 import type { Kernel } from './kernel.ts';
-import { commonHeaderLines } from './reply.ts';
+import { refuseRaw } from './reply.ts';
 import type { SocketGate } from './socket.ts';
 
 // An import would read all that the module exports, its WebSocket too, and so load Node's own copy of undici (4 MB).
@@ -139,13 +139,5 @@ function bind(server: Server, { address, port }: Listener): Promise<void> {
 function refuseBroken(error: NodeJS.ErrnoException, stream: Duplex): void {
   if (!stream.writable || error.code === 'ECONNRESET') return void stream.destroy();
   const status = error.code === 'HPE_HEADER_OVERFLOW' ? '431 Request Header Fields Too Large' : '400 Bad Request';
-  const body = JSON.stringify(matrixError.unknown('The request is not understood').toJSON());
-  const head = [
-    `HTTP/1.1 ${status}`,
-    ...commonHeaderLines(),
-    'Content-Type: application/json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
-  ];
-  stream.end(`${head.join('\r\n')}\r\n\r\n${body}`);
+  refuseRaw(stream, status, matrixError.unknown('The request is not understood'));
 }

@@ -14,7 +14,7 @@ import { accessTokenOf, type Query } from './auth-kinds.ts';
 import { splitUrl, userAgentOf, type OpenSignals } from './context.ts';
 import { errorReply } from './errors.ts';
 import { pathsOf } from './kernel.ts';
-import { commonHeaderLines } from './reply.ts';
+import { refuseRaw } from './reply.ts';
 import type { AuthKind, RateClass, RequestContext, Requester, Resource } from './route.ts';
 import { RouteTrie, type Match } from './trie.ts';
 import { validate } from './validate.ts';
@@ -137,7 +137,8 @@ export class SocketGate {
         this.#running.add(work);
       });
     } catch (error) {
-      refuse(stream, errorReply(error, `socket-${this.#count}`, this.#options.log));
+      const { status, body } = errorReply(error, `socket-${this.#count}`, this.#options.log);
+      refuseRaw(stream, `${status} Refused`, body);
     }
   }
 
@@ -229,16 +230,4 @@ function textOf(data: RawData): string {
 function protocolToken(request: IncomingMessage): string | undefined {
   const offered = (request.headers['sec-websocket-protocol'] ?? '').split(',').map((name) => name.trim());
   return offered.find((name) => name.startsWith(tokenProtocol))?.slice(tokenProtocol.length);
-}
-
-function refuse(stream: Duplex, reply: { readonly status: number; readonly body: unknown }): void {
-  const body = JSON.stringify(reply.body);
-  const lines = [
-    `HTTP/1.1 ${reply.status} Refused`,
-    ...commonHeaderLines(),
-    'Content-Type: application/json',
-    `Content-Length: ${Buffer.byteLength(body)}`,
-    'Connection: close',
-  ];
-  stream.end(`${lines.join('\r\n')}\r\n\r\n${body}`);
 }
