@@ -66,7 +66,7 @@ function blockRoutes({ db, clock }: RoomActionParts): Route[] {
 }
 
 function memberRoutes(parts: RoomActionParts): Route[] {
-  const { db, rooms, perform } = parts;
+  const { db, perform } = parts;
   return [
     route({
       method: 'POST',
@@ -78,11 +78,7 @@ function memberRoutes(parts: RoomActionParts): Route[] {
         db.write((tx) => {
           const target = knownRoom(tx, parts, params.roomId);
           const { userId: user, kind } = localAccount(tx, parts, body.user_id);
-          const admitted = rooms.membership(tx, target.nid, user)?.membership;
-          // Whom nothing lets in is invited by the administrator, if he can.
-          if (admitted !== 'join' && admitted !== 'invite' && joinRule(tx, parts, target) !== 'public') {
-            perform.memberships.invite(tx, { room: target, sender: requester.userId, target: user });
-          }
+          inviteIfNeeded(tx, parts, target, requester.userId, user);
           perform.joining.join(tx, { room: target, user, isGuest: kind === 'guest' });
           return { room_id: target.roomId };
         }),
@@ -103,12 +99,9 @@ function memberRoutes(parts: RoomActionParts): Route[] {
   ];
 }
 
-const joinRule = (tx: Tx, { rooms }: RoomActionParts, target: Room): string | undefined =>
-  asString(memberOf(currentContent(tx, rooms, target, 'm.room.join_rules'), 'join_rule'));
-
 /** Has the local member with most power give as much to a user. @throws M_UNKNOWN (400) when none here may */
 function makeAdmin(tx: Tx, parts: RoomActionParts, target: Room, user: UserId): void {
-  const { rooms, perform } = parts;
+  const { rooms } = parts;
   const levels = currentLevels(tx, rooms, target);
   const needed = levelToSend('m.room.power_levels', true, levels);
   const [giver] = rooms
@@ -125,9 +118,15 @@ function makeAdmin(tx: Tx, parts: RoomActionParts, target: Room, user: UserId): 
     const sent = { type: 'm.room.power_levels', stateKey: '', sender: giver.id, content: { ...content, users } };
     rooms.send(tx, target, sent);
   }
+  inviteIfNeeded(tx, parts, target, giver.id, user);
+}
+
+/** Whom nothing lets in is invited, if the sender can. */
+function inviteIfNeeded(tx: Tx, { rooms, perform }: RoomActionParts, target: Room, sender: UserId, user: UserId): void {
   const membership = rooms.membership(tx, target.nid, user)?.membership;
-  if (membership === 'join' || membership === 'invite' || joinRule(tx, parts, target) === 'public') return;
-  perform.memberships.invite(tx, { room: target, sender: giver.id, target: user });
+  const rule = asString(memberOf(currentContent(tx, rooms, target, 'm.room.join_rules'), 'join_rule'));
+  if (membership === 'join' || membership === 'invite' || rule === 'public') return;
+  perform.memberships.invite(tx, { room: target, sender, target: user });
 }
 
 /** More than this many rounds would not bring the graph together. */
