@@ -70,9 +70,14 @@ export class UnreadCounts {
     this.#generations.set(room, (this.#generations.get(room) ?? 0) + 1);
   }
 
-  /** The user's counts as of `head`, the sequence head of the snapshot. */
-  of(snapshot: Snapshot, head: Position, room: RoomNid, user: UserId): RoomCounts {
-    const joined = this.#rooms.localMembershipAt(snapshot, user, room, head);
+  /** The user's counts as of `head`, the sequence head of the snapshot; `joined`: his membership then. */
+  of(
+    snapshot: Snapshot,
+    head: Position,
+    room: RoomNid,
+    user: UserId,
+    joined = this.#rooms.localMembershipAt(snapshot, user, room, head),
+  ): RoomCounts {
     if (joined?.membership !== 'join') return { main: nothing, threads: new Map(), missedCalls: 0 };
     const bounds = this.#bounds(snapshot, room, user, joined.position);
     const key = `${room} ${user}`;

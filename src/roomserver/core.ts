@@ -203,6 +203,8 @@ export interface RoomReader {
   ): StoredEvent[];
   /** Events that have a place, in the order of their numbers, behind one of them: for tables that are made anew. */
   eventsAfter(snapshot: Snapshot, after: EventNid, limit: number): StoredEvent[];
+  /** Whether any event of the room may be behind a gap. */
+  hasGaps(snapshot: Snapshot, room: RoomNid): boolean;
   /** A prev event of this one is not stored: events may be missing before it in the room's order. */
   isBehindGap(snapshot: Snapshot, event: StoredEvent): boolean;
   /** The highest slot of the room, and rooms changed after a Position (newest first). */
@@ -232,6 +234,7 @@ export interface RoomReader {
   joinedLocalUsers(snapshot: Snapshot, room: RoomNid, limit?: number): UserId[];
   joinedCount(snapshot: Snapshot, room: RoomNid): number;
   invitedCount(snapshot: Snapshot, room: RoomNid): number;
+  memberCounts(snapshot: Snapshot, room: RoomNid): { readonly joined: number; readonly invited: number };
   joinedServers(snapshot: Snapshot, room: RoomNid): ServerName[];
   /** Whether a user of a server (default: this one) is joined. */
   isServerJoined(snapshot: Snapshot, room: RoomNid, server?: string): boolean;

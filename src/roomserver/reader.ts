@@ -53,13 +53,20 @@ function timelineReader({
   events,
   rooms,
 }: Stores): Part<
-  'timelineBackward' | 'timelineForward' | 'eventsAfter' | 'isBehindGap' | 'lastPosition' | 'roomsChangedSince'
+  | 'timelineBackward'
+  | 'timelineForward'
+  | 'eventsAfter'
+  | 'hasGaps'
+  | 'isBehindGap'
+  | 'lastPosition'
+  | 'roomsChangedSince'
 > {
   return {
     timelineBackward: (snapshot, room, upTo, after, limit) =>
       events.timelineBackward(snapshot, room, upTo, after, limit),
     timelineForward: (snapshot, room, after, upTo, limit) => events.timelineForward(snapshot, room, after, upTo, limit),
     eventsAfter: (snapshot, after, limit) => events.placedAfter(snapshot, after, limit),
+    hasGaps: (snapshot, room) => rooms.hasGaps(snapshot, room),
     isBehindGap: (snapshot, event) => rooms.isBehindGap(snapshot, event.nid),
     lastPosition: (snapshot, room) => rooms.head(snapshot, room).last_position,
     roomsChangedSince: (snapshot, since) => rooms.changedSince(snapshot, since),

@@ -56,6 +56,8 @@ export interface StoredEvent {
   readonly client: string;
   /** Snapshot before the event; 0: unknown (an outlier). */
   readonly snapshot: SnapshotNid;
+  /** Snapshot behind the event. */
+  readonly after: SnapshotNid;
   readonly outlier: boolean;
   readonly rejected: boolean;
   readonly softFailed: boolean;

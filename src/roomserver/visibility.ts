@@ -55,7 +55,7 @@ class View {
       (event.type === 'm.room.history_visibility' || (event.type === 'm.room.member' && event.stateKey === this.#user));
     return mayView({
       before,
-      after: differs ? this.#stateAt(this.#stores.events.knownMeta(this.#snapshot, event.nid).after) : before,
+      after: differs ? this.#stateAt(event.after) : before,
       joinedLater: this.#joinedNow || this.#lastJoin > slot,
       afterLastLeave,
     });
@@ -97,7 +97,7 @@ class View {
   #visibilityAt(state: SnapshotNid): HistoryVisibility {
     const { states, events } = this.#stores;
     const nid = states.get(this.#snapshot, state, types.historyVisibility, emptyKey) as EventNid;
-    return historyVisibilityIn(nid === 0 ? undefined : events.parsed(this.#snapshot, nid, this.#room.rules).content);
+    return nid === 0 ? historyVisibilityIn(undefined) : events.visibility(this.#snapshot, nid, this.#room.rules);
   }
 }
 

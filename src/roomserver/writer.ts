@@ -133,11 +133,11 @@ const draftOf = (room: Room, { type, stateKey, sender, content, redacts }: Proto
   JSON.stringify([room.nid, type, stateKey ?? null, sender, content, redacts, plan.ground.prev.map(({ nid }) => nid)]);
 
 /** The event as it was just stored. */
-function storedOf({ event, room, nid, client, before, position }: Job): StoredEvent {
+function storedOf({ event, room, nid, client, before, after, position }: Job): StoredEvent {
   const { eventId, type, sender, originServerTs, depth } = event;
   return {
     ...{ nid, eventId, room: room.nid, type, stateKey: event.stateKey ?? null, sender, originServerTs, depth, client },
-    ...{ snapshot: before, outlier: false, rejected: false, softFailed: false, redactedBy: 0 as EventNid },
+    ...{ snapshot: before, after, outlier: false, rejected: false, softFailed: false, redactedBy: 0 as EventNid },
     place: position === undefined ? undefined : { slot: position, live: 1, depth, nid },
   };
 }

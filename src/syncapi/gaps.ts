@@ -41,6 +41,8 @@ export class Gaps {
   readonly #history: MissingHistory | undefined;
   readonly #limit: number;
   readonly #passedOver: ReadonlySet<EventNid>;
+  /** Whether the room has any. */
+  #any: boolean | undefined;
   /** The gap that the reader waits for. */
   met: Found | undefined;
   /** A gap that the next page begins at. */
@@ -55,7 +57,8 @@ export class Gaps {
   /** Whether history is missing right before the event that others may know. */
   isBefore({ snapshot, rooms, access: { room }, userId }: RoomRead, event: StoredEvent): boolean {
     if (this.#history === undefined || this.#passedOver.has(event.nid)) return false;
-    if (!rooms.isBehindGap(snapshot, event)) return false;
+    this.#any ??= rooms.hasGaps(snapshot, room.nid);
+    if (!this.#any || !rooms.isBehindGap(snapshot, event)) return false;
     return this.#history.hasGap(room, { behind: event.nid, limit: this.#limit, user: userId });
   }
 

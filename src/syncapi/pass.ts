@@ -4,7 +4,7 @@
  * reads values from the snapshot alone (INVARIANTS 5). A mark where nothing is found in the end does no harm.
  */
 import type { RoomNid } from '../bus/index.ts';
-import type { UserId } from '../matrix/ids.ts';
+import type { RoomId, UserId } from '../matrix/ids.ts';
 import {
   type ClientView,
   clientView,
@@ -16,6 +16,7 @@ import type { Position, Snapshot } from '../storage/index.ts';
 import type { LazyMembers } from './lazy-members.ts';
 import type { SyncRequest } from './request.ts';
 import type { Counts, PushRuleSource, UserData } from './sources.ts';
+import { startOfTime } from './token.ts';
 import type { Wave } from './wave.ts';
 
 /** What an operator chooses about responses. */
@@ -85,6 +86,8 @@ export class Pass {
   readonly #sharing = new Map<UserId, boolean>();
   #transitions: Map<RoomNid, LocalMembership[]> | undefined;
   #ignored: ReadonlySet<string> | undefined;
+  #hasPartialRooms: boolean | undefined;
+  #withAccountData: ReadonlySet<RoomId> | undefined;
 
   constructor(
     parts: PassParts,
@@ -140,6 +143,11 @@ export class Pass {
     return this.row(room)?.membership === 'join';
   }
 
+  /** Takes note of a membership as of the head that was read otherwise. */
+  know(row: LocalMembership): void {
+    this.#rows.set(row.room, row);
+  }
+
   /** Whether news of the room's timeline or state may concern the user. */
   follows(room: RoomNid): boolean {
     return this.isJoined(room) || this.transitions.has(room);
@@ -161,6 +169,18 @@ export class Pass {
   get ignored(): ReadonlySet<string> {
     this.#ignored ??= this.parts.userData.ignoredUsers(this.snapshot, this.user);
     return this.#ignored;
+  }
+
+  /** Whether any room has partial state. */
+  get hasPartialRooms(): boolean {
+    return (this.#hasPartialRooms ??= this.parts.rooms.hasPartialRooms(this.snapshot));
+  }
+
+  /** Whether the user has account data for a room at all. */
+  hasAccountData(roomId: RoomId): boolean {
+    const { snapshot, user, head } = this;
+    this.#withAccountData ??= new Set(this.parts.userData.accountDataRooms(snapshot, user, startOfTime, head));
+    return this.#withAccountData.has(roomId);
   }
 
   /** Whether the user is, or has a room together with, another one as of the head. */

@@ -5,6 +5,7 @@
  */
 import type { RoomNid } from '../bus/index.ts';
 import type { RoomId, UserId } from '../matrix/ids.ts';
+import type { LocalMembership } from '../roomserver/index.ts';
 import type { Position, Snapshot } from '../storage/index.ts';
 
 export type PresenceState = 'online' | 'unavailable' | 'offline';
@@ -116,9 +117,9 @@ export interface RoomCounts {
   readonly threads: ReadonlyMap<string, UnreadCount>;
 }
 
-/** Unread counts of a user in a room as of `head`, the sequence head of the snapshot. */
+/** Unread counts of a user in a room as of `head`, the sequence head of the snapshot; `row`: his membership then. */
 export interface Counts {
-  of(snapshot: Snapshot, head: Position, room: RoomNid, user: UserId): RoomCounts;
+  of(snapshot: Snapshot, head: Position, room: RoomNid, user: UserId, row: LocalMembership): RoomCounts;
 }
 
 /** A user's push rules, which clients get as global account data `m.push_rules`. */

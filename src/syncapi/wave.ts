@@ -21,6 +21,7 @@ export class Wave {
         this.#once(`state ${room} ${position}`, () => rooms.snapshotAt(snapshot, room, position)),
       stateDifference: (snapshot, from, to) =>
         this.#once(`changes ${from} ${to}`, () => rooms.stateDifference(snapshot, from, to)),
+      hasGaps: (snapshot, room) => this.#once(`gaps ${room}`, () => rooms.hasGaps(snapshot, room)),
       isBehindGap: (snapshot, event) => this.#once(`gap ${event.nid}`, () => rooms.isBehindGap(snapshot, event)),
       children: (snapshot, room, eventId) =>
         this.#once(`children ${room} ${eventId}`, () => rooms.children(snapshot, room, eventId)),

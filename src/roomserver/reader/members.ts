@@ -12,6 +12,7 @@ type MemberReader = Pick<
   | 'joinedLocalUsers'
   | 'joinedCount'
   | 'invitedCount'
+  | 'memberCounts'
   | 'joinedServers'
   | 'isServerJoined'
   | 'membersOfServer'
@@ -32,6 +33,7 @@ export function memberReader(stores: Stores): MemberReader {
     joinedLocalUsers: (snapshot, room, limit) => members.joinedLocalUsers(snapshot, room, limit),
     joinedCount: (snapshot, room) => rooms.head(snapshot, room).joined,
     invitedCount: (snapshot, room) => rooms.head(snapshot, room).invited,
+    memberCounts: (snapshot, room) => rooms.head(snapshot, room),
     joinedServers: (snapshot, room): ServerName[] => [...members.servers.joined(snapshot, room).keys()],
     isServerJoined: (snapshot, room, server = stores.serverName) => members.servers.isJoined(snapshot, room, server),
     membersOfServer: (snapshot, room, server) => members.membersOfServer(snapshot, room, server),

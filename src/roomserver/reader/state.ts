@@ -42,7 +42,7 @@ export function stateReader(stores: Stores): StateReader {
     stateSize: (snapshot, room) => rooms.stateSize(snapshot, room),
     snapshotAt: (snapshot, room, position) => rooms.snapshotAt(snapshot, room, position),
     stateBefore: (_snapshot, event) => event.snapshot,
-    stateAfter: (snapshot, event) => events.knownMeta(snapshot, event.nid).after,
+    stateAfter: (snapshot, event) => event.after,
     stateEvent: (snapshot, state, type, stateKey) => stateEventNid(stores, snapshot, state, type, stateKey),
     stateEntries: (snapshot, state, type) =>
       named(snapshot, states.entries(snapshot, state, type === undefined ? undefined : types.find(snapshot, type))),

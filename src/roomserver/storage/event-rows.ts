@@ -188,6 +188,7 @@ export const storedEventOf = (
   originServerTs: meta.ts,
   depth: meta.depth,
   snapshot: meta.snapshot,
+  after: meta.after,
   outlier: (meta.flags & flag.outlier) !== 0,
   rejected: (meta.flags & flag.rejected) !== 0,
   softFailed: (meta.flags & flag.softFailed) !== 0,

@@ -2,6 +2,7 @@
  * The store of events. An event is written once; later only its flags, state, place and redaction change. Parsed events and
  * auth NIDs are remembered by number.
  */
+import { type HistoryVisibility, historyVisibilityIn } from '../../matrix/history-visibility.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { type Pdu, type RoomEvent, toRoomEvent } from '../../matrix/pdu.ts';
 import type { RoomVersionRules } from '../../matrix/room-versions.ts';
@@ -25,6 +26,8 @@ export class EventStore {
   readonly #auth = new LruCache<number, readonly EventNid[]>({ max: 20_000 });
   /** Codes of member events; they never change, not by a redaction either. */
   readonly #memberships = new LruCache<number, number>({ max: 50_000 });
+  /** Every room version keeps them when it redacts. */
+  readonly #visibilities = new LruCache<number, HistoryVisibility>({ max: 5_000 });
 
   readonly #rows = new RowMemory();
 
@@ -81,6 +84,16 @@ export class EventStore {
       this.#memberships.set(nid, code);
     }
     return rows.membershipOfCode(code);
+  }
+
+  /** What an event says of the visibility of history. */
+  visibility(snapshot: Snapshot, nid: EventNid, rules: RoomVersionRules): HistoryVisibility {
+    let visibility = this.#visibilities.get(nid);
+    if (visibility === undefined) {
+      visibility = historyVisibilityIn(this.parsed(snapshot, nid, rules).content);
+      this.#visibilities.set(nid, visibility);
+    }
+    return visibility;
   }
 
   stored(snapshot: Snapshot, nid: EventNid): StoredEvent | undefined {

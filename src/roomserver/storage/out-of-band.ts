@@ -68,7 +68,7 @@ export class OutOfBandStore {
       ...{ nid, eventId, room: room.nid, type, sender, originServerTs, depth },
       stateKey: event.stateKey ?? null,
       client: splitForStorage(event, room.rules).client,
-      snapshot: 0 as SnapshotNid,
+      ...{ snapshot: 0 as SnapshotNid, after: 0 as SnapshotNid },
       ...{ outlier: true, rejected: false, softFailed: false },
       redactedBy: 0 as EventNid,
       place: undefined,

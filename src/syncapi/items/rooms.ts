@@ -17,6 +17,7 @@ function* polylog(pass: Pass): Compose<void> {
   if (pass.complete) {
     const { includeLeave } = pass.request.filter.room;
     for (const row of rooms.localMemberships(snapshot, user)) {
+      pass.know(row);
       const left = sectionOf[row.membership] === 'leave';
       if (!row.forgotten && (!left || includeLeave)) pass.mark(row.room, roomMarks.all);
     }
@@ -105,7 +106,9 @@ function* composeOne(pass: Pass, room: Room, row: LocalMembership, marks: number
     case 'join': {
       // Who wants all members gets the room when they are known, and waits for none.
       const isOmitted =
-        !pass.request.filter.room.state.lazyLoadMembers && pass.parts.rooms.isPartial(pass.snapshot, room.nid);
+        !pass.request.filter.room.state.lazyLoadMembers &&
+        pass.hasPartialRooms &&
+        pass.parts.rooms.isPartial(pass.snapshot, room.nid);
       if (isOmitted) return undefined;
       const part = yield* composeRoom(pass, joinedView(pass, room, row, marks));
       return part.notable ? part.text : undefined;

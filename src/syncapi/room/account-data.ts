@@ -28,6 +28,6 @@ function pushRules(pass: Pass, after: Position): AccountDatum[] {
 const nothing: Part = { text: '{"events":[]}', notable: false };
 
 export const composeRoomAccountData = (pass: Pass, view: RoomView): Part =>
-  (view.marks & roomMarks.accountData) === 0
+  (view.marks & roomMarks.accountData) === 0 || (pass.initial && !pass.hasAccountData(view.room.roomId))
     ? nothing
     : accountDataPart(pass, view.room.roomId, pass.request.filter.room.accountData, view.fresh);

@@ -8,7 +8,7 @@ const countText = ({ notifications, highlights }: UnreadCount): string =>
 
 /** `unread_notifications`, and by thread when the filter asks for it; members of the room's object. */
 export function composeCounts(pass: Pass, view: RoomView): string {
-  const { main, threads } = pass.parts.counts.of(pass.snapshot, pass.head, view.room.nid, pass.user);
+  const { main, threads } = pass.parts.counts.of(pass.snapshot, pass.head, view.room.nid, pass.user, view.row);
   if (!pass.request.filter.room.timeline.unreadThreadNotifications) {
     let { notifications, highlights } = main;
     for (const thread of threads.values()) {

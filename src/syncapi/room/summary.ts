@@ -23,9 +23,8 @@ export function summarise(pass: Pass, view: RoomView): Summary {
   if (!isChanged(pass, view)) return noSummary;
   const { rooms } = pass.parts;
   const room = view.room.nid;
-  const joined = rooms.joinedCount(pass.snapshot, room);
-  const invited = rooms.invitedCount(pass.snapshot, room);
-  const heroes = isNamed(pass, view) ? undefined : findHeroes(pass, view);
+  const { joined, invited } = rooms.memberCounts(pass.snapshot, room);
+  const heroes = isNamed(pass, view) ? undefined : findHeroes(pass, view, invited > 0);
   const start = heroes === undefined ? '{' : `{"m.heroes":${JSON.stringify(heroes)},`;
   return {
     part: { text: `${start}"m.joined_member_count":${joined},"m.invited_member_count":${invited}}`, notable: false },
@@ -49,13 +48,13 @@ function isNamed(pass: Pass, view: RoomView): boolean {
   return has('m.room.name', 'name') || has('m.room.canonical_alias', 'alias');
 }
 
-function findHeroes(pass: Pass, view: RoomView): readonly string[] {
+function findHeroes(pass: Pass, view: RoomView, hasInvited: boolean): readonly string[] {
   const first = (memberships: readonly ('join' | 'invite' | 'leave' | 'ban')[]): readonly string[] =>
     pass.parts.rooms
       .firstMembers(pass.snapshot, view.room.nid, memberships, heroCount + 1)
       .filter((user) => user !== pass.user)
       .slice(0, heroCount);
-  const present = first(['join', 'invite']);
+  const present = first(hasInvited ? ['join', 'invite'] : ['join']);
   // "When no joined or invited members are available, this should consist of the banned and left users."
   return present.length > 0 ? present : first(['leave', 'ban']);
 }

@@ -64,6 +64,7 @@ function* newest(pass: Pass, view: RoomView, limit: number): Compose<Timeline> {
   let upTo: Cut = view.end;
   // Nothing older than a gap belongs to this timeline; what is there only says whether it is limited.
   let closed = false;
+  const hasGaps = rooms.hasGaps(snapshot, view.room.nid);
   // The filter keeps something back that is older than what is in the timeline so far.
   let passedOver = false;
   for (let size = limit + 1; ; size = Math.min(size * 2, 400)) {
@@ -80,7 +81,7 @@ function* newest(pass: Pass, view: RoomView, limit: number): Compose<Timeline> {
       if (admitted && (closed || events.length === limit)) return timeline(events, true);
       if (admitted) events.push(event);
       passedOver = mayView && !admitted;
-      if (!closed && rooms.isBehindGap(pass.snapshot, event)) {
+      if (!closed && hasGaps && rooms.isBehindGap(pass.snapshot, event)) {
         // What is missing there may be for the user to see.
         return timeline(events, true);
       }
