@@ -13,6 +13,7 @@ import { stateReader } from './reader/state.ts';
 import { strippedReader } from './reader/stripped.ts';
 import { childRows, relatingNids, transactionOf } from './storage/annotations.ts';
 import { comparePlaces } from './storage/event-rows.ts';
+import { hasGaps, isBehindGap } from './storage/gaps.ts';
 import { eventIdFrom } from './storage/nids.ts';
 import { type Stores, openStores } from './stores.ts';
 import type { EventNid, StateKeyNid, TypeNid } from './types.ts';
@@ -63,11 +64,11 @@ function timelineReader({
 > {
   return {
     timelineBackward: (snapshot, room, upTo, after, limit) =>
-      events.timelineBackward(snapshot, room, upTo, after, limit),
-    timelineForward: (snapshot, room, after, upTo, limit) => events.timelineForward(snapshot, room, after, upTo, limit),
-    eventsAfter: (snapshot, after, limit) => events.placedAfter(snapshot, after, limit),
-    hasGaps: (snapshot, room) => rooms.hasGaps(snapshot, room),
-    isBehindGap: (snapshot, event) => rooms.isBehindGap(snapshot, event.nid),
+      events.served.backward(snapshot, room, upTo, after, limit),
+    timelineForward: (snapshot, room, after, upTo, limit) => events.served.forward(snapshot, room, after, upTo, limit),
+    eventsAfter: (snapshot, after, limit) => events.served.placedAfter(snapshot, after, limit),
+    hasGaps,
+    isBehindGap: (snapshot, event) => isBehindGap(snapshot, event.nid),
     lastPosition: (snapshot, room) => rooms.head(snapshot, room).last_position,
     roomsChangedSince: (snapshot, since) => rooms.changedSince(snapshot, since),
   };

@@ -56,7 +56,7 @@ export const storesMeasures = ({ types, keys, events, states }: Stores): Measure
     const { blocks, snapshots } = states.cached;
     return { ...events.cached, blocks, snapshots, names: types.cached + keys.cached };
   }),
-  cacheMeasure('room', 'bytes', () => ({ blocks: states.cached.bytes })),
+  cacheMeasure('room', 'bytes', () => ({ blocks: states.cached.bytes, texts: events.served.cached.bytes })),
 ];
 
 /** The event of a pair in a stored state, 0: none. */

@@ -54,7 +54,7 @@ function purgeBatch(tx: Tx, { bus, rooms }: PurgeParts, purge: HistoryPurge, aft
   const { stores } = rooms;
   const { room, before } = purge;
   const end: Place = { ...before, nid: (before.nid - 1) as EventNid };
-  const batch = stores.events.timelineForward(tx, room.nid, after ?? start, end, batchSize);
+  const batch = stores.events.served.forward(tx, room.nid, after ?? start, end, batchSize);
   const last = batch.at(-1)?.place;
   if (last === undefined) return undefined;
   const needed = new Set(stores.rooms.extremities(tx, room.nid));

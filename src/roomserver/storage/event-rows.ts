@@ -6,7 +6,7 @@ import type { EventId } from '../../matrix/ids.ts';
 import type { RoomEvent } from '../../matrix/pdu.ts';
 import type { RoomVersionRules } from '../../matrix/room-versions.ts';
 import { asPosition, sql, type Position, type SqlValue } from '../../storage/index.ts';
-import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
+import type { EventNid, Membership, Place, RoomNid, SnapshotNid, StateKeyNid, TypeNid } from '../types.ts';
 import { type StoredId, eventIdFrom, storedId } from './nids.ts';
 
 /**
@@ -60,9 +60,6 @@ export interface MetaRow {
 }
 /** `state_key` 0: not a state event. */
 export type EntryRow = Pick<MetaRow, 'nid' | 'room' | 'type' | 'state_key' | 'flags'>;
-export interface StoredRow extends MetaRow {
-  readonly client: string;
-}
 
 /** An event to be stored. */
 export interface NewEvent {
@@ -88,33 +85,16 @@ export interface StoredTexts {
 
 const metaColumns = `e.nid, e.event_id, e.room, e.type, e.state_key, e.sender, e.ts, e.depth, e.flags, e.membership,
   e.snapshot, e.state_after, e.redacted_by, e.slot, e.live`;
-const storedColumns = `${metaColumns}, j.client`;
 export const selectNid = sql<[id: StoredId], { nid: number }>('SELECT nid FROM room_events WHERE event_id = ?');
 export const selectEntry = sql<[id: StoredId], EntryRow>(
   'SELECT nid, room, type, state_key, flags FROM room_events WHERE event_id = ?',
 );
 export const selectMeta = sql<[nid: number], MetaRow>(`SELECT ${metaColumns} FROM room_events e WHERE nid = ?`);
 export const selectAuth = sql<[nid: number], { auth: Uint8Array }>('SELECT auth FROM room_events WHERE nid = ?');
-export const selectStored = sql<[nid: number], StoredRow>(
-  `SELECT ${storedColumns} FROM room_events e JOIN room_event_json j ON j.nid = e.nid WHERE e.nid = ?`,
-);
 export const selectTexts = sql<[nid: number], StoredTexts>('SELECT client, rest FROM room_event_json WHERE nid = ?');
 export const selectPrev = sql<[nid: number], { prev: Uint8Array | null }>('SELECT prev FROM room_events WHERE nid = ?');
 export const selectEventId = sql<[nid: number], { event_id: StoredId }>(
   'SELECT event_id FROM room_events WHERE nid = ?',
-);
-const timeline = (order: 'ASC' | 'DESC') =>
-  sql<[room: number, ...Bound, ...Bound, limit: number], StoredRow>(
-    `SELECT ${storedColumns} FROM room_events e JOIN room_event_json j ON j.nid = e.nid
-     WHERE e.room = ? AND e.slot IS NOT NULL AND (e.slot, e.live, e.depth, e.nid) > (?, ?, ?, ?)
-       AND (e.slot, e.live, e.depth, e.nid) <= (?, ?, ?, ?)
-     ORDER BY e.slot ${order}, e.live ${order}, e.depth ${order}, e.nid ${order} LIMIT ?`,
-  );
-export const selectBackward = timeline('DESC');
-export const selectForward = timeline('ASC');
-export const selectPlacedAfter = sql<[after: number, limit: number], StoredRow>(
-  `SELECT ${storedColumns} FROM room_events e JOIN room_event_json j ON j.nid = e.nid
-   WHERE e.nid > ? AND e.slot IS NOT NULL ORDER BY e.nid LIMIT ?`,
 );
 export const insertEvent = sql<SqlValue[]>(
   `INSERT INTO room_events (nid, event_id, room, type, state_key, sender, ts, depth, flags, membership, snapshot,
@@ -142,7 +122,7 @@ export const deleteVerdict = sql<[nid: number]>('DELETE FROM room_verdicts WHERE
 export const selectVerdict = sql<[nid: number], { reason: string }>('SELECT reason FROM room_verdicts WHERE event = ?');
 
 /** Slot, live, depth, NID. */
-type Bound = [slot: number, live: number, depth: number, nid: number];
+export type Bound = [slot: number, live: number, depth: number, nid: number];
 /** A Position stands for the end of its slot. */
 export const boundOf = (place: Place | Position): Bound =>
   typeof place === 'number'
@@ -177,24 +157,6 @@ export const insertedValues = (meta: EventMeta): SqlValue[] => [
   ...[meta.membership, meta.snapshot, meta.after === meta.snapshot ? 0 : meta.after],
   ...[meta.place?.slot ?? null, meta.place?.live ?? null],
 ];
-
-/** The event as readers get it, with the texts for its numbers. */
-export const storedEventOf = (
-  meta: EventMeta,
-  texts: Pick<StoredEvent, 'type' | 'stateKey' | 'sender' | 'client'>,
-): StoredEvent => ({
-  ...{ nid: meta.nid, eventId: meta.eventId, room: meta.room },
-  ...texts,
-  originServerTs: meta.ts,
-  depth: meta.depth,
-  snapshot: meta.snapshot,
-  after: meta.after,
-  outlier: (meta.flags & flag.outlier) !== 0,
-  rejected: (meta.flags & flag.rejected) !== 0,
-  softFailed: (meta.flags & flag.softFailed) !== 0,
-  redactedBy: meta.redactedBy,
-  place: meta.place,
-});
 
 /** Room order of two places (INVARIANTS 12). */
 export const comparePlaces = (a: Place, b: Place): number =>

@@ -3,19 +3,19 @@
  * auth NIDs are remembered by number.
  */
 import { type HistoryVisibility, historyVisibilityIn } from '../../matrix/history-visibility.ts';
-import type { UserId } from '../../matrix/ids.ts';
 import { type Pdu, type RoomEvent, toRoomEvent } from '../../matrix/pdu.ts';
 import type { RoomVersionRules } from '../../matrix/room-versions.ts';
 import { joinFromStorage, pduTextFromStorage, splitForStorage } from '../../matrix/stored-event.ts';
-import type { Position, Snapshot, Tx } from '../../storage/index.ts';
+import type { Snapshot, Tx } from '../../storage/index.ts';
 import { LruCache } from '../../util/lru.ts';
 import { packList, unpackList } from '../../util/varint.ts';
-import type { EventNid, Membership, Place, RoomNid, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
+import type { EventNid, Membership, StateKeyNid, StoredEvent, TypeNid } from '../types.ts';
 import { originalOf } from './annotations.ts';
 import * as rows from './event-rows.ts';
 import type { EntryRow, EventMeta, NewEvent, StoredTexts } from './event-rows.ts';
 import { type Counter, type Names, eventIdFrom, storedId } from './nids.ts';
 import { RowMemory } from './row-memory.ts';
+import { StoredEvents } from './stored-events.ts';
 
 export class EventStore {
   readonly #counter: Counter;
@@ -30,16 +30,19 @@ export class EventStore {
   readonly #visibilities = new LruCache<number, HistoryVisibility>({ max: 5_000 });
 
   readonly #rows = new RowMemory();
+  readonly served: StoredEvents;
 
   constructor(counter: Counter, types: Names<TypeNid>, keys: Names<StateKeyNid>) {
     this.#counter = counter;
+    this.served = new StoredEvents(types, keys);
     this.#types = types;
     this.#keys = keys;
   }
 
   /** What is held in memory, in entries. */
-  get cached(): Record<'events' | 'auth' | 'memberships', number> {
-    return { events: this.#parsed.size, auth: this.#auth.size, memberships: this.#memberships.size };
+  get cached(): Record<'events' | 'auth' | 'memberships' | 'texts', number> {
+    const { texts } = this.served.cached;
+    return { events: this.#parsed.size, auth: this.#auth.size, memberships: this.#memberships.size, texts };
   }
 
   /** 0: not stored. */
@@ -98,10 +101,8 @@ export class EventStore {
 
   stored(snapshot: Snapshot, nid: EventNid): StoredEvent | undefined {
     if (nid === 0) return undefined;
-    const client = this.#rows.of(snapshot)?.clients.get(nid);
-    if (client !== undefined) return this.#storedOf(snapshot, this.knownMeta(snapshot, nid), client);
-    const row = snapshot.get(rows.selectStored, nid);
-    return row === undefined ? undefined : this.#storedOf(snapshot, rows.metaOf(row), row.client);
+    const meta = this.#rows.of(snapshot)?.metas.get(nid);
+    return meta === undefined ? this.served.get(snapshot, nid) : this.served.ofMeta(snapshot, meta);
   }
 
   /** NIDs of the event's auth events, in the order cited. */
@@ -177,35 +178,6 @@ export class EventStore {
     return { client, rest: rest === '{}' ? `${edges}}` : `${edges},${rest.slice(1)}` };
   }
 
-  timelineBackward(
-    snapshot: Snapshot,
-    room: RoomNid,
-    upTo: Place | Position,
-    after: Place | Position,
-    limit: number,
-  ): StoredEvent[] {
-    const found = snapshot.all(rows.selectBackward, room, ...rows.boundOf(after), ...rows.boundOf(upTo), limit);
-    return found.map((row) => this.#storedOf(snapshot, rows.metaOf(row), row.client));
-  }
-
-  timelineForward(
-    snapshot: Snapshot,
-    room: RoomNid,
-    after: Place | Position,
-    upTo: Place | Position,
-    limit: number,
-  ): StoredEvent[] {
-    const found = snapshot.all(rows.selectForward, room, ...rows.boundOf(after), ...rows.boundOf(upTo), limit);
-    return found.map((row) => this.#storedOf(snapshot, rows.metaOf(row), row.client));
-  }
-
-  /** Events that have a place, in the order of their numbers. */
-  placedAfter(snapshot: Snapshot, after: EventNid, limit: number): StoredEvent[] {
-    return snapshot
-      .all(rows.selectPlacedAfter, after, limit)
-      .map((row) => this.#storedOf(snapshot, rows.metaOf(row), row.client));
-  }
-
   /** A number for an event that is about to be stored. */
   newNid(): EventNid {
     return this.#counter.next() as EventNid;
@@ -252,7 +224,7 @@ export class EventStore {
     const remembered = this.#rows.of(tx);
     remembered?.nids.set(event.eventId, nid);
     remembered?.metas.set(nid, meta);
-    remembered?.clients.set(nid, texts.client);
+    this.served.added(meta, event, texts.client);
     return texts.client;
   }
 
@@ -314,11 +286,5 @@ export class EventStore {
   /** Rows were deleted. */
   forget(): void {
     this.#rows.clear();
-  }
-
-  #storedOf(snapshot: Snapshot, meta: EventMeta, client: string): StoredEvent {
-    const stateKey = meta.key === 0 ? null : this.#keys.text(snapshot, meta.key);
-    const sender = this.#keys.text(snapshot, meta.sender) as UserId;
-    return rows.storedEventOf(meta, { type: this.#types.text(snapshot, meta.type), stateKey, sender, client });
   }
 }

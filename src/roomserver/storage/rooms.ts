@@ -88,10 +88,6 @@ const deleteWaiting = sql<[room: number, id: StoredId]>('DELETE FROM room_missin
 const selectMissing = sql<[room: number], { event_id: StoredId; child: number }>(
   'SELECT event_id, child FROM room_missing WHERE room = ? ORDER BY child, event_id',
 );
-const selectIsBehindGap = sql<[child: number], { child: number }>(
-  'SELECT child FROM room_missing WHERE child = ? LIMIT 1',
-);
-const selectHasGaps = sql<[room: number], { child: number }>('SELECT child FROM room_missing WHERE room = ? LIMIT 1');
 const upsertState = sql<[room: number, type: number, key: number, event: number]>(
   `INSERT INTO room_state (room, type, state_key, event) VALUES (?, ?, ?, ?)
    ON CONFLICT DO UPDATE SET event = excluded.event`,
@@ -274,16 +270,6 @@ export class RoomStore {
   /** Prev events that are not stored, with the event that names each. */
   missing(snapshot: Snapshot, room: RoomNid): { readonly event_id: StoredId; readonly child: number }[] {
     return snapshot.all(selectMissing, room);
-  }
-
-  /** A prev event of any event of the room is not stored, or only as an outlier. */
-  hasGaps(snapshot: Snapshot, room: RoomNid): boolean {
-    return snapshot.get(selectHasGaps, room) !== undefined;
-  }
-
-  /** A prev event of this one is not stored, or only as an outlier. */
-  isBehindGap(snapshot: Snapshot, event: EventNid): boolean {
-    return snapshot.get(selectIsBehindGap, event) !== undefined;
   }
 
   setStateEvent(tx: Tx, room: RoomNid, type: number, key: number, event: number): void {

@@ -7,7 +7,6 @@ export interface Remembered {
   readonly epoch: object;
   readonly nids: Map<string, EventNid>;
   readonly metas: Map<EventNid, EventMeta>;
-  readonly clients: Map<EventNid, string>;
 }
 
 export class RowMemory {
@@ -17,7 +16,7 @@ export class RowMemory {
   of({ epoch }: Snapshot): Remembered | undefined {
     if (epoch === undefined) return undefined;
     if (this.#remembered?.epoch !== epoch) {
-      this.#remembered = { epoch, nids: new Map(), metas: new Map(), clients: new Map() };
+      this.#remembered = { epoch, nids: new Map(), metas: new Map() };
     }
     return this.#remembered;
   }
@@ -25,7 +24,6 @@ export class RowMemory {
   /** The row has changed. */
   changed(nid: EventNid): void {
     this.#remembered?.metas.delete(nid);
-    this.#remembered?.clients.delete(nid);
   }
 
   /** Rows are gone. */
