@@ -42,8 +42,8 @@ interface Tally {
 
 interface Cached {
   readonly bounds: string;
-  readonly upTo: number;
-  readonly tallies: ReadonlyMap<string, Tally>;
+  upTo: number;
+  tallies: ReadonlyMap<string, Tally>;
 }
 
 const nothing: UnreadCount = { notifications: 0, highlights: 0 };
@@ -97,7 +97,10 @@ export class UnreadCounts {
       if ((outcome & callBit) !== 0) tally.calls += 1;
       tallies.set(row.thread_id, tally);
     }
-    if (cached === undefined || cached.upTo <= head) {
+    if (usable !== undefined) {
+      usable.upTo = head;
+      usable.tallies = tallies;
+    } else if (cached === undefined || cached.upTo <= head) {
       this.#cache.set(key, { bounds: boundsKey, upTo: head, tallies });
     }
     const threads = new Map<string, UnreadCount>(tallies);

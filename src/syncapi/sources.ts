@@ -100,10 +100,12 @@ export interface UserData {
    * signed himself: that log entry names him, not their owner.
    */
   deviceListChanges(snapshot: Snapshot, after: Position, upTo: Position, viewer: UserId): readonly UserId[];
-  /** Unclaimed one-time keys by algorithm. */
-  oneTimeKeyCounts(snapshot: Snapshot, user: UserId, deviceId: string): Readonly<Record<string, number>>;
-  /** Algorithms with a fallback key that was not given out. */
-  unusedFallbackKeyTypes(snapshot: Snapshot, user: UserId, deviceId: string): readonly string[];
+  /** What a device has left: unclaimed one-time keys by algorithm, algorithms with a fallback key not given out. */
+  keyInventory(
+    snapshot: Snapshot,
+    user: UserId,
+    deviceId: string,
+  ): { readonly counts: Readonly<Record<string, number>>; readonly unusedFallbacks: readonly string[] };
 }
 
 export interface UnreadCount {

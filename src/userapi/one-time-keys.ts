@@ -47,6 +47,15 @@ const updateUsed = sql<[userId: string, deviceId: string, algorithm: string]>(
 const selectUnused = sql<[userId: string, deviceId: string], { algorithm: string }>(
   `SELECT algorithm FROM userapi_fallback_keys WHERE user_id = ? AND device_id = ? AND used = 0 ORDER BY algorithm`,
 );
+/** Count 0: the fallback key of the algorithm. */
+const selectInventory = sql<
+  [userId: string, deviceId: string, userId: string, deviceId: string],
+  { algorithm: string; count: number }
+>(
+  `SELECT algorithm, count(*) AS count FROM userapi_one_time_keys
+   WHERE user_id = ? AND device_id = ? AND claimed_at IS NULL GROUP BY algorithm
+   UNION ALL SELECT algorithm, 0 FROM userapi_fallback_keys WHERE user_id = ? AND device_id = ? AND used = 0`,
+);
 const deleteKeys = sql<[userId: string, deviceId: string]>(
   'DELETE FROM userapi_one_time_keys WHERE user_id = ? AND device_id = ?',
 );
@@ -56,6 +65,14 @@ const deleteFallbacks = sql<[userId: string, deviceId: string]>(
 
 /** How long a claimed key's id is remembered, so that a repeated upload doesn't bring the key back, in ms. */
 const claimedKept = 14 * 86_400_000;
+
+/** What a device has left to give out. */
+export interface KeyInventory {
+  /** Unclaimed one-time keys by algorithm. */
+  readonly counts: Readonly<Record<string, number>>;
+  /** Algorithms with a fallback key that was not given out. */
+  readonly unusedFallbacks: readonly string[];
+}
 
 export class OneTimeKeys {
   readonly #bus: Bus;
@@ -128,6 +145,17 @@ export class OneTimeKeys {
   /** Algorithms whose fallback key was not given out yet. */
   unusedFallbacks(snapshot: Snapshot, userId: UserId, deviceId: string): string[] {
     return snapshot.all(selectUnused, userId, deviceId).map((row) => row.algorithm);
+  }
+
+  /** Both, in one look. */
+  inventory(snapshot: Snapshot, userId: UserId, deviceId: string): KeyInventory {
+    const counts = new Map([['signed_curve25519', 0]]);
+    const unusedFallbacks: string[] = [];
+    for (const { algorithm, count } of snapshot.all(selectInventory, userId, deviceId, userId, deviceId)) {
+      if (count === 0) unusedFallbacks.push(algorithm);
+      else counts.set(algorithm, count);
+    }
+    return { counts: Object.fromEntries(counts), unusedFallbacks: unusedFallbacks.sort() };
   }
 
   #tell(tx: Tx, userId: UserId, deviceId: string): void {

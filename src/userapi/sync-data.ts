@@ -5,7 +5,7 @@ import type { Position, Snapshot } from '../storage/index.ts';
 import type { AccountData } from './account-data.ts';
 import type { DeviceLists } from './device-lists.ts';
 import type { Filters } from './filters.ts';
-import type { OneTimeKeys } from './one-time-keys.ts';
+import type { KeyInventory, OneTimeKeys } from './one-time-keys.ts';
 import type { Presence } from './presence.ts';
 import type { PresenceContent, PresenceState } from './presence-state.ts';
 import type { Receipt, Receipts } from './receipts.ts';
@@ -114,11 +114,7 @@ export class SyncData {
     return this.#parts.deviceLists.changedUsers(snapshot, after, upTo, viewer);
   }
 
-  oneTimeKeyCounts(snapshot: Snapshot, user: UserId, deviceId: string): Record<string, number> {
-    return this.#parts.oneTimeKeys.counts(snapshot, user, deviceId);
-  }
-
-  unusedFallbackKeyTypes(snapshot: Snapshot, user: UserId, deviceId: string): string[] {
-    return this.#parts.oneTimeKeys.unusedFallbacks(snapshot, user, deviceId);
+  keyInventory(snapshot: Snapshot, user: UserId, deviceId: string): KeyInventory {
+    return this.#parts.oneTimeKeys.inventory(snapshot, user, deviceId);
   }
 }

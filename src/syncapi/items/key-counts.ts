@@ -4,6 +4,7 @@
  */
 import type { Entry } from '../../bus/index.ts';
 import type { Pass } from '../pass.ts';
+import type { UserData } from '../sources.ts';
 import { atOnce, type Item, type Steps } from './item.ts';
 
 function linear(pass: Pass, entry: Entry): boolean {
@@ -16,7 +17,9 @@ function linear(pass: Pass, entry: Entry): boolean {
 // The counts are no history: an old token gets the present ones with whatever else there is to tell.
 const polylog = (): Steps<void> => atOnce(undefined);
 
-const item = (path: string, read: (pass: Pass, deviceId: string) => unknown): Item => ({
+type Inventory = ReturnType<UserData['keyInventory']>;
+
+const item = (path: string, choose: (inventory: Inventory) => unknown): Item => ({
   path,
   polylog,
   linear,
@@ -24,23 +27,23 @@ const item = (path: string, read: (pass: Pass, deviceId: string) => unknown): It
     const { deviceId, shown } = pass.request;
     if (deviceId === undefined) return atOnce(undefined);
     shown.key(`user:${pass.user}`);
-    return atOnce({ text: JSON.stringify(read(pass, deviceId)), notable: pass.keyCounts });
+    return atOnce({ text: JSON.stringify(choose(inventoryOf(pass, deviceId))), notable: pass.keyCounts });
   },
 });
 
-const computed = new WeakMap<Pass, readonly string[]>();
+const inventories = new WeakMap<Pass, Inventory>();
 
-/** Asked for under two names. */
-function fallback(pass: Pass, deviceId: string): readonly string[] {
-  const types = computed.get(pass) ?? pass.parts.userData.unusedFallbackKeyTypes(pass.snapshot, pass.user, deviceId);
-  computed.set(pass, types);
-  return types;
+/** Asked for under three names. */
+function inventoryOf(pass: Pass, deviceId: string): Inventory {
+  const known = inventories.get(pass);
+  if (known !== undefined) return known;
+  const inventory = pass.parts.userData.keyInventory(pass.snapshot, pass.user, deviceId);
+  inventories.set(pass, inventory);
+  return inventory;
 }
 
 export const keyCountItems: readonly Item[] = [
-  item('device_one_time_keys_count', (pass, deviceId) =>
-    pass.parts.userData.oneTimeKeyCounts(pass.snapshot, pass.user, deviceId),
-  ),
-  item('device_unused_fallback_key_types', fallback),
-  item('org.matrix.msc2732.device_unused_fallback_key_types', fallback),
+  item('device_one_time_keys_count', ({ counts }) => counts),
+  item('device_unused_fallback_key_types', ({ unusedFallbacks }) => unusedFallbacks),
+  item('org.matrix.msc2732.device_unused_fallback_key_types', ({ unusedFallbacks }) => unusedFallbacks),
 ];
