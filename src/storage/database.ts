@@ -44,8 +44,8 @@ export interface DatabaseOptions {
   readonly log?: Logger;
 }
 
-/** Work done in one group before it commits and gives the loop a turn, in ms. */
-const groupBudgetMs = 12;
+/** Work done in one group before it commits and gives the loop a turn, in ms: what others wait for a quick answer. */
+const groupBudgetMs = 4;
 /** Times that a unit may be thrown back. */
 const mostThrowbacks = 30;
 const begin = sql('BEGIN IMMEDIATE');
