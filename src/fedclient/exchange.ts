@@ -7,7 +7,7 @@ import type { ServerName } from '../matrix/ids.ts';
 import { asInteger, asString, isJsonObject, memberOf, parseJson, parseLosslessJson } from '../matrix/json.ts';
 import type { JsonObject } from '../matrix/json.ts';
 import { requestContent, signRequest } from '../matrix/xmatrix.ts';
-import { messageOf } from '../util/error-text.ts';
+import { codeOf, messageOf } from '../util/error-text.ts';
 import { err, ok, type Result } from '../util/result.ts';
 import type { FederationFault } from './fault.ts';
 import type { SigningKey } from './signing-key.ts';
@@ -238,11 +238,10 @@ export async function bytesOf(body: AsyncIterable<Buffer>): Promise<Buffer> {
   return Buffer.concat(pieces);
 }
 
-const codeOf = (error: unknown): string => (error as NodeJS.ErrnoException).code ?? '';
 /** Names and messages of other hosts may be long. */
 const shortMessageOf = (error: unknown): string => messageOf(error).slice(0, 300);
 /** Whether the connection broke, as opposed to what was said over it. */
 export const isBrokenConnection = (error: unknown): boolean =>
   ['UND_ERR_SOCKET', 'ECONNRESET', 'EPIPE', 'ECONNABORTED', 'UND_ERR_CLOSED', 'UND_ERR_DESTROYED'].includes(
-    codeOf(error),
-  ) || codeOf(error).startsWith('HPE_');
+    codeOf(error) ?? '',
+  ) || codeOf(error)?.startsWith('HPE_') === true;

@@ -9,6 +9,7 @@ import { readFile, stat } from 'node:fs/promises';
 import { isIP } from 'node:net';
 import { networkInterfaces } from 'node:os';
 import type { SrvRecord } from '../matrix/discovery.ts';
+import { codeOf } from '../util/error-text.ts';
 import { Gate } from '../util/gate.ts';
 import { LruCache } from '../util/lru.ts';
 
@@ -108,8 +109,7 @@ function inOrder(ipv4: readonly string[], ipv6: readonly string[]): readonly str
   return hasIpv6 ? [...ipv6, ...ipv4] : [...ipv4, ...ipv6];
 }
 
-const codeOf = (error: unknown): string => String((error as NodeJS.ErrnoException).code);
-const isAbsence = (error: unknown): boolean => ['ENOTFOUND', 'ENODATA'].includes(codeOf(error));
+const isAbsence = (error: unknown): boolean => ['ENOTFOUND', 'ENODATA'].includes(codeOf(error) ?? '');
 
 /** One question at a time for each key; the answer says for how long it is good. */
 function cached<T>(

@@ -6,6 +6,7 @@ import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { keyPairFromSeed, type KeyPair } from '../matrix/crypto/ed25519.ts';
 import { decodeBase64, encodeBase64 } from '../util/bytes.ts';
+import { codeOf } from '../util/error-text.ts';
 
 export interface SigningKey {
   /** `ed25519:a_<version>` */
@@ -29,7 +30,7 @@ function readOrMake(path: string): string {
   try {
     return readFileSync(path, 'utf8');
   } catch (error) {
-    if ((error as NodeJS.ErrnoException).code !== 'ENOENT') throw error;
+    if (codeOf(error) !== 'ENOENT') throw error;
   }
   const version = `a_${randomBytes(3).toString('hex')}`;
   const text = `ed25519 ${version} ${encodeBase64(randomBytes(32))}\n`;

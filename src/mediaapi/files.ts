@@ -8,6 +8,7 @@ import { createHash, randomBytes } from 'node:crypto';
 import { mkdirSync, rmSync } from 'node:fs';
 import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
+import { codeOf } from '../util/error-text.ts';
 
 /** More bytes came than the limit allows. */
 export class TooLarge extends Error {
@@ -30,8 +31,7 @@ export interface OpenFile {
 }
 
 const headLength = 32;
-const isMissing = (error: unknown): boolean =>
-  typeof error === 'object' && error !== null && 'code' in error && error.code === 'ENOENT';
+const isMissing = (error: unknown): boolean => codeOf(error) === 'ENOENT';
 
 export class MediaFiles {
   readonly #root: string;

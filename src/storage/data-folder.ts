@@ -5,7 +5,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import SqliteDatabase from 'better-sqlite3';
-import { messageOf } from '../util/error-text.ts';
+import { codeOf, messageOf } from '../util/error-text.ts';
 import { type Result, err, ok } from '../util/result.ts';
 
 export interface DataFolder {
@@ -23,9 +23,6 @@ export interface DataFolderFault {
 
 /** Locks in force: one that nothing refers to would be closed, and so dropped, by the garbage collector. */
 const held = new Set<SqliteDatabase.Database>();
-
-const codeOf = (error: unknown): string =>
-  typeof error === 'object' && error !== null && 'code' in error ? String(error.code) : '';
 
 const readIfPresent = (file: string): string | undefined => {
   try {
@@ -80,7 +77,7 @@ export function openDataFolder(path: string, serverName: string): Result<DataFol
     if (readIfPresent(nameFile) === undefined) writeFileSync(nameFile, `${serverName}\n`, { mode: 0o600 });
   } catch (error) {
     lock?.close();
-    if (codeOf(error).startsWith('SQLITE_BUSY')) {
+    if (codeOf(error)?.startsWith('SQLITE_BUSY') === true) {
       return err({ reason: 'in-use', message: `The data folder ${folder} is in use by another Neurite process.` });
     }
     return err({ reason: 'unusable', message: `The data folder ${folder} cannot be used: ${messageOf(error)}.` });

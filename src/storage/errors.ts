@@ -1,7 +1,5 @@
 /** What goes wrong with a disk, as far as callers can tell it apart. */
-
-const codeOf = (error: unknown): string | undefined =>
-  error instanceof Error && 'code' in error && typeof error.code === 'string' ? error.code : undefined;
+import { codeOf } from '../util/error-text.ts';
 
 /** The group that a unit of work was part of could not be committed: nothing of it stands, and it may be tried again. */
 export class CommitError extends Error {

@@ -3,6 +3,7 @@
  * counts, never bodies; the redaction here is the net below that rule.
  */
 import { pino, type Logger as PinoLogger } from 'pino';
+import { codeOf } from './error-text.ts';
 
 /** What modules hold: `log.info({ room }, 'text')`; children carry their module's name. */
 export type Logger = Pick<PinoLogger, 'trace' | 'debug' | 'info' | 'warn' | 'error' | 'fatal'> & {
@@ -49,12 +50,12 @@ export function createLogger(options: LogOptions): Logger {
 /** Only what an error says of itself: other properties may hold what a user sent. */
 function describeError(error: unknown): unknown {
   if (!(error instanceof Error)) return { message: String(error) };
-  const code = 'code' in error && typeof error.code === 'string' ? { code: error.code } : {};
+  const code = codeOf(error);
   const cause = error.cause instanceof Error ? { cause: describeError(error.cause) } : {};
   return {
     type: error.name,
     message: withoutTokens(error.message),
-    ...code,
+    ...(code === undefined ? {} : { code }),
     stack: withoutTokens(error.stack ?? ''),
     ...cause,
   };
