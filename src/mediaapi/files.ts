@@ -9,6 +9,7 @@ import { mkdirSync, rmSync } from 'node:fs';
 import { mkdir, open, readdir, rename, stat, unlink, type FileHandle } from 'node:fs/promises';
 import { dirname, join } from 'node:path';
 import { codeOf } from '../util/error-text.ts';
+import { putOnDisk } from './put-on-disk.ts';
 
 /** More bytes came than the limit allows. */
 export class TooLarge extends Error {
@@ -89,8 +90,8 @@ export class MediaFiles {
     const folder = dirname(place);
     const made = await mkdir(folder, { recursive: true });
     await rename(incoming, place);
-    await syncFolder(folder);
-    if (made !== undefined) await syncFolder(dirname(folder));
+    await putOnDisk(folder, 'r');
+    if (made !== undefined) await putOnDisk(dirname(folder), 'r');
   }
 
   /** Opens a file to be sent; undefined when there is none. The caller closes it. */
@@ -134,14 +135,5 @@ export class MediaFiles {
 async function writeWhole(handle: FileHandle, piece: Uint8Array): Promise<void> {
   for (let written = 0; written < piece.length;) {
     written += (await handle.write(piece, written)).bytesWritten;
-  }
-}
-
-async function syncFolder(folder: string): Promise<void> {
-  const handle = await open(folder, 'r');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
   }
 }

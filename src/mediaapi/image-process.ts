@@ -3,9 +3,10 @@
  * nothing else with it, and so that the library's memory is given back when there is nothing to do. It ends with its
  * parent.
  */
-import { open, stat } from 'node:fs/promises';
+import { stat } from 'node:fs/promises';
 import sharp, { type Metadata, type Sharp } from 'sharp';
 import type { ImageFormat } from './content-type.ts';
+import { putOnDisk } from './put-on-disk.ts';
 import { outputSize, type Box, type ImageInfo } from './thumbnail-size.ts';
 
 export interface ImageOutput {
@@ -81,7 +82,7 @@ async function make(
     .resize(width, height, { fit: box.method === 'crop' ? 'cover' : 'fill' });
   const format = animated ? 'webp' : stillFormats[formatOf(metadata)];
   await encode(image, format).toFile(path);
-  await putOnDisk(path);
+  await putOnDisk(path, 'r+');
   return { contentType: `image/${format}`, size: (await stat(path)).size };
 }
 
@@ -98,15 +99,6 @@ function encode(image: Sharp, format: 'png' | 'jpeg' | 'webp'): Sharp {
 
 const formatOf = ({ format }: Metadata): ImageFormat =>
   format === 'png' || format === 'jpeg' || format === 'gif' || format === 'webp' ? format : 'avif';
-
-async function putOnDisk(path: string): Promise<void> {
-  const handle = await open(path, 'r+');
-  try {
-    await handle.sync();
-  } finally {
-    await handle.close();
-  }
-}
 
 process.on('message', (job: ImageJob) => {
   void work(job)
