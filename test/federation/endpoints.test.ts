@@ -1,33 +1,12 @@
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from '@jest/globals';
-import type { FedClient } from '../../src/fedclient/index.ts';
+/** What each endpoint of the federation client asks, and which replies it takes. */
+import { describe, expect, test } from '@jest/globals';
 import { TextList } from '../../src/fedclient/text-list.ts';
 import type { Result } from '../../src/util/result.ts';
-import { sendJson, startFed, startKeyedPeer, startPeer, TestNetwork } from '../support/federation.ts';
-import type { KeyedPeer, PeerHandler, TestFed } from '../support/federation.ts';
+import { useEndpoints } from '../support/endpoint-scene.ts';
+import { TestNetwork } from '../support/federation.ts';
 
-let network: TestNetwork;
-let peer: KeyedPeer;
-let us: TestFed;
-let api: FedClient['api'];
-let answer: PeerHandler;
-
-beforeAll(async () => {
-  network = new TestNetwork();
-  peer = await startKeyedPeer(network, 'peer.test', (request, response) => answer(request, response));
-  us = await startFed(network);
-  ({ api } = us.fed);
-});
-afterAll(async () => {
-  await us[Symbol.asyncDispose]();
-  await peer[Symbol.asyncDispose]();
-});
-beforeEach(() => {
-  peer.requests.length = 0;
-});
-
-const replying = (body: unknown) => {
-  answer = (_, response) => (typeof body === 'string' ? void response.end(body) : sendJson(response, body));
-};
+const network = new TestNetwork();
+const scene = useEndpoints(network);
 const list = (...texts: readonly string[]): TextList => TextList.of(texts);
 const room = '!a/b:peer.test';
 const event = '{"type":"m.room.member","n":1.0}';
@@ -51,7 +30,7 @@ const id = encodeURIComponent(room);
 const cases: readonly Case[] = [
   {
     name: 'make_join',
-    call: () => api.makeJoin(peer.name, room, '@u:us.test', ['9', '10']),
+    call: () => scene.api.makeJoin(scene.peer.name, room, '@u:us.test', ['9', '10']),
     reply: template,
     asked: ['GET', `${path}/make_join/${id}/%40u%3Aus.test?ver=9&ver=10`],
     value: made,
@@ -59,7 +38,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'send_join',
-    call: () => api.sendJoin(peer.name, room, '$e', event, true),
+    call: () => scene.api.sendJoin(scene.peer.name, room, '$e', event, true),
     reply: `{"state":[${event}, {"x":2}],"auth_chain":[],"event":${event},"members_omitted":true,"servers_in_room":["a"]}`,
     asked: ['PUT', `/_matrix/federation/v2/send_join/${id}/%24e?omit_members=true`],
     body: '{"n":1.0,"type":"m.room.member"}',
@@ -68,7 +47,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'make_leave',
-    call: () => api.makeLeave(peer.name, room, '@u:us.test'),
+    call: () => scene.api.makeLeave(scene.peer.name, room, '@u:us.test'),
     reply: template,
     asked: ['GET', `${path}/make_leave/${id}/%40u%3Aus.test`],
     value: made,
@@ -76,7 +55,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'send_leave',
-    call: () => api.sendLeave(peer.name, room, '$e', event),
+    call: () => scene.api.sendLeave(scene.peer.name, room, '$e', event),
     reply: {},
     asked: ['PUT', `/_matrix/federation/v2/send_leave/${id}/%24e`],
     value: {},
@@ -84,7 +63,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'make_knock',
-    call: () => api.makeKnock(peer.name, room, '@u:us.test', ['7']),
+    call: () => scene.api.makeKnock(scene.peer.name, room, '@u:us.test', ['7']),
     reply: template,
     asked: ['GET', `${path}/make_knock/${id}/%40u%3Aus.test?ver=7`],
     value: made,
@@ -92,7 +71,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'send_knock',
-    call: () => api.sendKnock(peer.name, room, '$e', event),
+    call: () => scene.api.sendKnock(scene.peer.name, room, '$e', event),
     reply: `{"knock_room_state":[${event}]}`,
     asked: ['PUT', `${path}/send_knock/${id}/%24e`],
     value: [event],
@@ -101,7 +80,13 @@ const cases: readonly Case[] = [
   {
     name: 'invite v2',
     call: () =>
-      api.inviteV2(peer.name, { roomId: room, eventId: '$e', roomVersion: '10', event, inviteRoomState: ['{"s":1}'] }),
+      scene.api.inviteV2(scene.peer.name, {
+        roomId: room,
+        eventId: '$e',
+        roomVersion: '10',
+        event,
+        inviteRoomState: ['{"s":1}'],
+      }),
     reply: `{"event": ${event}}`,
     asked: ['PUT', `/_matrix/federation/v2/invite/${id}/%24e`],
     body: '{"event":{"n":1.0,"type":"m.room.member"},"invite_room_state":[{"s":1}],"room_version":"10"}',
@@ -111,7 +96,13 @@ const cases: readonly Case[] = [
   {
     name: 'invite v1',
     call: () =>
-      api.inviteV1(peer.name, { roomId: room, eventId: '$e', roomVersion: '1', event, inviteRoomState: ['{"s":1}'] }),
+      scene.api.inviteV1(scene.peer.name, {
+        roomId: room,
+        eventId: '$e',
+        roomVersion: '1',
+        event,
+        inviteRoomState: ['{"s":1}'],
+      }),
     reply: `[200, {"event": ${event}}]`,
     asked: ['PUT', `${path}/invite/${id}/%24e`],
     body: '{"n":1.0,"type":"m.room.member","unsigned":{"invite_room_state":[{"s":1}]}}',
@@ -120,7 +111,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'exchange_third_party_invite',
-    call: () => api.exchangeThirdPartyInvite(peer.name, room, { type: 'm.room.member' }),
+    call: () => scene.api.exchangeThirdPartyInvite(scene.peer.name, room, { type: 'm.room.member' }),
     reply: {},
     asked: ['PUT', `${path}/exchange_third_party_invite/${id}`],
     value: {},
@@ -128,7 +119,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'send',
-    call: () => api.sendTransaction(peer.name, 'txn/1', `{"pdus":[${event}],"edus":[]}`),
+    call: () => scene.api.sendTransaction(scene.peer.name, 'txn/1', `{"pdus":[${event}],"edus":[]}`),
     reply: { pdus: { $a: {}, $b: { error: 'no' } } },
     asked: ['PUT', `${path}/send/txn%2F1`],
     body: '{"edus":[],"pdus":[{"n":1.0,"type":"m.room.member"}]}',
@@ -137,7 +128,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'event',
-    call: () => api.event(peer.name, '$e'),
+    call: () => scene.api.event(scene.peer.name, '$e'),
     reply: `{"origin":"peer.test","pdus":[${event}]}`,
     asked: ['GET', `${path}/event/%24e`],
     value: event,
@@ -145,7 +136,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'state',
-    call: () => api.state(peer.name, room, '$e'),
+    call: () => scene.api.state(scene.peer.name, room, '$e'),
     reply: `{"pdus":[${event}],"auth_chain":[${event},${event}]}`,
     asked: ['GET', `${path}/state/${id}?event_id=%24e`],
     value: { state: list(event), authChain: list(event, event) },
@@ -153,7 +144,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'state_ids',
-    call: () => api.stateIds(peer.name, room, '$e'),
+    call: () => scene.api.stateIds(scene.peer.name, room, '$e'),
     reply: { pdu_ids: ['$a', 5, '$b"'], auth_chain_ids: [] },
     asked: ['GET', `${path}/state_ids/${id}?event_id=%24e`],
     value: { stateIds: ['$a', '$b"'], authChainIds: [] },
@@ -161,7 +152,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'backfill',
-    call: () => api.backfill(peer.name, room, ['$a', '$b'], 10),
+    call: () => scene.api.backfill(scene.peer.name, room, ['$a', '$b'], 10),
     reply: `{"pdus":[${event}]}`,
     asked: ['GET', `${path}/backfill/${id}?v=%24a&v=%24b&limit=10`],
     value: [event],
@@ -169,7 +160,8 @@ const cases: readonly Case[] = [
   },
   {
     name: 'get_missing_events',
-    call: () => api.missingEvents(peer.name, room, { earliest: ['$a'], latest: ['$b'], limit: 10, minDepth: 3 }),
+    call: () =>
+      scene.api.missingEvents(scene.peer.name, room, { earliest: ['$a'], latest: ['$b'], limit: 10, minDepth: 3 }),
     reply: `{"events":[${event}]}`,
     asked: ['POST', `${path}/get_missing_events/${id}`],
     body: '{"earliest_events":["$a"],"latest_events":["$b"],"limit":10,"min_depth":3}',
@@ -178,7 +170,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'event_auth',
-    call: () => api.eventAuth(peer.name, room, '$e'),
+    call: () => scene.api.eventAuth(scene.peer.name, room, '$e'),
     reply: `{"auth_chain":[${event}]}`,
     asked: ['GET', `${path}/event_auth/${id}/%24e`],
     value: [event],
@@ -186,7 +178,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'timestamp_to_event',
-    call: () => api.timestampToEvent(peer.name, room, 5, 'b'),
+    call: () => scene.api.timestampToEvent(scene.peer.name, room, 5, 'b'),
     reply: { event_id: '$e', origin_server_ts: 4 },
     asked: ['GET', `${path}/timestamp_to_event/${id}?ts=5&dir=b`],
     value: { eventId: '$e', originServerTs: 4 },
@@ -194,7 +186,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'policy sign',
-    call: () => api.policySign(peer.name, event),
+    call: () => scene.api.policySign(scene.peer.name, event),
     reply: { 'peer.test': { 'ed25519:policy_server': 'x' } },
     asked: ['POST', '/_matrix/policy/v1/sign'],
     value: { 'peer.test': { 'ed25519:policy_server': 'x' } },
@@ -202,7 +194,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'version',
-    call: () => api.version(peer.name),
+    call: () => scene.api.version(scene.peer.name),
     reply: { server: { name: 'X', version: '1' } },
     asked: ['GET', `${path}/version`],
     value: { server: { name: 'X', version: '1' } },
@@ -210,7 +202,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'query/profile',
-    call: () => api.profile(peer.name, '@u:peer.test', 'displayname'),
+    call: () => scene.api.profile(scene.peer.name, '@u:peer.test', 'displayname'),
     reply: { displayname: 'U' },
     asked: ['GET', `${path}/query/profile?user_id=%40u%3Apeer.test&field=displayname`],
     value: { displayname: 'U' },
@@ -218,7 +210,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'query/directory',
-    call: () => api.directory(peer.name, '#a:peer.test'),
+    call: () => scene.api.directory(scene.peer.name, '#a:peer.test'),
     reply: { room_id: room, servers: ['a'] },
     asked: ['GET', `${path}/query/directory?room_alias=%23a%3Apeer.test`],
     value: { room_id: room, servers: ['a'] },
@@ -226,7 +218,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'publicRooms by GET',
-    call: () => api.publicRooms(peer.name, { limit: 5, since: 'x' }),
+    call: () => scene.api.publicRooms(scene.peer.name, { limit: 5, since: 'x' }),
     reply: { chunk: [{ room_id: room, topic: 'T' }], next_batch: 'n' },
     asked: ['GET', `${path}/publicRooms?limit=5&since=x`],
     value: { chunk: [{ room_id: room, topic: 'T' }], next_batch: 'n' },
@@ -234,7 +226,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'publicRooms by POST',
-    call: () => api.publicRooms(peer.name, { limit: 5, filter: { generic_search_term: 'x' } }),
+    call: () => scene.api.publicRooms(scene.peer.name, { limit: 5, filter: { generic_search_term: 'x' } }),
     reply: { chunk: [] },
     asked: ['POST', `${path}/publicRooms`],
     body: '{"filter":{"generic_search_term":"x"},"limit":5}',
@@ -243,7 +235,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'hierarchy',
-    call: () => api.hierarchy(peer.name, room, true),
+    call: () => scene.api.hierarchy(scene.peer.name, room, true),
     reply: { room: { room_id: room, children_state: [] }, children: [], inaccessible_children: ['!x'] },
     asked: ['GET', `${path}/hierarchy/${id}?suggested_only=true`],
     value: { room: { room_id: room, children_state: [] }, children: [], inaccessible_children: ['!x'] },
@@ -251,7 +243,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'user/devices',
-    call: () => api.devices(peer.name, '@u:peer.test'),
+    call: () => scene.api.devices(scene.peer.name, '@u:peer.test'),
     reply: { user_id: '@u:peer.test', stream_id: 4, devices: [{ device_id: 'D', keys: {} }] },
     asked: ['GET', `${path}/user/devices/%40u%3Apeer.test`],
     value: { user_id: '@u:peer.test', stream_id: 4, devices: [{ device_id: 'D', keys: {} }] },
@@ -262,7 +254,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'user/keys/query',
-    call: () => api.queryKeys(peer.name, { '@u:peer.test': [] }),
+    call: () => scene.api.queryKeys(scene.peer.name, { '@u:peer.test': [] }),
     reply: { device_keys: { '@u:peer.test': { D: { k: 1 } } } },
     asked: ['POST', `${path}/user/keys/query`],
     body: '{"device_keys":{"@u:peer.test":[]}}',
@@ -271,7 +263,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'user/keys/claim',
-    call: () => api.claimKeys(peer.name, { '@u:peer.test': { D: 'signed_curve25519' } }),
+    call: () => scene.api.claimKeys(scene.peer.name, { '@u:peer.test': { D: 'signed_curve25519' } }),
     reply: { one_time_keys: { '@u:peer.test': { D: { 'signed_curve25519:A': { key: 'x' } } } } },
     asked: ['POST', `${path}/user/keys/claim`],
     body: '{"one_time_keys":{"@u:peer.test":{"D":"signed_curve25519"}}}',
@@ -280,7 +272,7 @@ const cases: readonly Case[] = [
   },
   {
     name: 'openid/userinfo',
-    call: () => api.openIdUserInfo(peer.name, 'token'),
+    call: () => scene.api.openIdUserInfo(scene.peer.name, 'token'),
     reply: { sub: '@u:peer.test' },
     asked: ['GET', `${path}/openid/userinfo?access_token=token`],
     value: { sub: '@u:peer.test' },
@@ -290,9 +282,9 @@ const cases: readonly Case[] = [
 
 describe('endpoints', () => {
   test.each(cases)('$name asks as the specification says', async ({ call, reply, asked, body, value }) => {
-    replying(reply);
+    scene.replying(reply);
     expect(await call()).toEqual({ ok: true, value });
-    const [request] = peer.requests;
+    const [request] = scene.peer.requests;
     expect([request?.method, request?.url]).toEqual(asked);
     if (body !== undefined) expect(request?.body).toBe(body);
     const unsigned = ['/version', '/openid/userinfo'].some((end) => request?.url.includes(end));
@@ -301,107 +293,8 @@ describe('endpoints', () => {
 
   test.each(cases)('$name refuses other replies', async ({ call, wrong }) => {
     for (const reply of [...wrong, 'no JSON', '{"a":']) {
-      replying(reply);
+      scene.replying(reply);
       expect(await call()).toMatchObject({ ok: false, error: { kind: 'bad-reply' } });
     }
-  });
-});
-
-describe('files of other servers', () => {
-  const request = { timeoutMs: 5000, maxSize: 100_000 };
-  const multipart =
-    (headers: string, body: string): PeerHandler =>
-    (_, response) =>
-      void response
-        .writeHead(200, { 'Content-Type': 'multipart/mixed; boundary=B' })
-        .end(`--B\r\nContent-Type: application/json\r\n\r\n{}\r\n--B\r\n${headers}\r\n${body}\r\n--B--\r\n`);
-  const text = async (pieces: AsyncIterable<Buffer>): Promise<string> => {
-    let all = '';
-    for await (const piece of pieces) all += piece.toString();
-    return all;
-  };
-
-  test('come out of the multipart answer', async () => {
-    answer = multipart('Content-Type: image/png\r\nContent-Disposition: inline; filename=a.png\r\n', 'PNG');
-    const file = await api.downloadMedia(peer.name, 'abc', request);
-    if (!file.ok) throw new Error('no file');
-    expect(file.value).toMatchObject({ contentType: 'image/png', filename: 'a.png' });
-    expect(await text(file.value.pieces)).toBe('PNG');
-    expect(peer.requests[0]?.url).toBe('/_matrix/federation/v1/media/download/abc?timeout_ms=5000');
-  });
-
-  test('are thumbnails too', async () => {
-    answer = multipart('Content-Type: image/png\r\n', 'PNG');
-    const wish = { width: 3, height: 4, method: 'crop', animated: undefined } as const;
-    const file = await api.downloadThumbnail(peer.name, 'abc', wish, request);
-    expect(file.ok && (await text(file.value.pieces))).toBe('PNG');
-    expect(peer.requests[0]?.url).toBe(
-      '/_matrix/federation/v1/media/thumbnail/abc?width=3&height=4&method=crop&timeout_ms=5000',
-    );
-  });
-
-  test('are fetched from the place that the answer names', async () => {
-    await using store = await startPeer(
-      network,
-      ['store.test'],
-      (_, response) => void response.writeHead(200, { 'Content-Type': 'text/plain' }).end('stored'),
-    );
-    network.hosts.set('store.test', ['127.0.0.1']);
-    answer = multipart(`Location: https://store.test:${store.port}/x?sig=1\r\n`, '');
-    const file = await api.downloadMedia(peer.name, 'abc', request);
-    expect(file.ok && (await text(file.value.pieces))).toBe('stored');
-    expect(store.requests[0]).toMatchObject({ url: '/x?sig=1' });
-    expect(store.requests[0]?.headers.authorization).toBeUndefined();
-  });
-
-  test('are not fetched from inner networks or without TLS', async () => {
-    for (const place of ['https://10.0.0.1/x', 'http://store.test/', 'file:///etc/passwd', 'junk']) {
-      answer = multipart(`Location: ${place}\r\n`, '');
-      expect(await api.downloadMedia(peer.name, 'abc', request)).toMatchObject({ ok: false });
-    }
-  });
-
-  test.each([{ errcode: 'M_UNRECOGNIZED', error: 'no' }, {}])(
-    'come by the older path from servers that know no other: %j',
-    async (unknown) => {
-      answer = (incoming, response) => {
-        if (incoming.url.startsWith('/_matrix/federation/')) return sendJson(response, unknown, 404);
-        response.writeHead(200, { 'Content-Type': 'text/plain' }).end('old');
-      };
-      const file = await api.downloadMedia(peer.name, 'abc', request);
-      expect(file.ok && (await text(file.value.pieces))).toBe('old');
-      expect(peer.requests[1]?.url).toBe(
-        `/_matrix/media/v3/download/${encodeURIComponent(peer.name)}/abc?timeout_ms=5000&allow_remote=false`,
-      );
-      expect(peer.requests[1]?.headers.authorization).toBeUndefined();
-    },
-  );
-
-  test('are not asked for by the older path when they are just not there', async () => {
-    answer = (_, response) => sendJson(response, { errcode: 'M_NOT_FOUND', error: 'no' }, 404);
-    expect(await api.downloadMedia(peer.name, 'abc', request)).toMatchObject({ ok: false, error: { status: 404 } });
-    expect(peer.requests).toHaveLength(1);
-  });
-
-  test('that are too large or cut off fail while they are read', async () => {
-    answer = multipart('', 'x'.repeat(500_000));
-    const large = await api.downloadMedia(peer.name, 'abc', request);
-    await expect(large.ok ? text(large.value.pieces) : undefined).rejects.toThrow('larger');
-    answer = (_, response) => {
-      response.writeHead(200, { 'Content-Type': 'multipart/mixed; boundary=B' });
-      response.end('--B\r\n\r\n{}\r\n--B\r\n\r\nhalf of it');
-    };
-    const cut = await api.downloadMedia(peer.name, 'abc', request);
-    await expect(cut.ok ? text(cut.value.pieces) : undefined).rejects.toThrow('cut off');
-  });
-
-  test('leave nothing behind when their reader goes', async () => {
-    answer = multipart('', 'x'.repeat(90_000));
-    const file = await api.downloadMedia(peer.name, 'abc', request);
-    if (!file.ok) throw new Error('no file');
-    for await (const _piece of file.value.pieces) break;
-    answer = multipart('', 'next');
-    const next = await api.downloadMedia(peer.name, 'abc', request);
-    expect(next.ok && (await text(next.value.pieces))).toBe('next');
   });
 });
