@@ -3,7 +3,8 @@ import { afterAll, beforeAll, expect, test } from '@jest/globals';
 import { rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Client } from '../support/client.ts';
-import { PartialResident, type ResidentRoom } from '../support/partial-resident.ts';
+import { PartialResident } from '../support/partial-resident.ts';
+import { type ResidentRoom } from '../support/resident-room.ts';
 import { eventually, isIn, lazySync, sync } from '../support/partial-scene.ts';
 import { joinBy } from '../support/rooms-between.ts';
 import {

@@ -3,7 +3,8 @@ import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { UserId } from '../../src/matrix/ids.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
 import type { Room } from '../../src/roomserver/index.ts';
-import { alice, type IntakeWorld, type RoomPeer, startIntake } from '../support/intake.ts';
+import { alice, type IntakeWorld, startIntake } from '../support/intake.ts';
+import { type RoomPeer } from '../support/room-peer.ts';
 import { SignedRoom } from '../support/room-builder.ts';
 import { roomIdOf } from '../support/room-core.ts';
 

@@ -3,7 +3,8 @@ import { describe, expect, test } from '@jest/globals';
 import type { EventId } from '../../src/matrix/ids.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
 import { sql } from '../../src/storage/index.ts';
-import { hang, until } from '../support/intake.ts';
+import { until } from '../support/intake.ts';
+import { hang } from '../support/room-peer.ts';
 import { useIntake } from '../support/intake-scene.ts';
 
 const scene = useIntake();

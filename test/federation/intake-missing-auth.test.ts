@@ -2,7 +2,8 @@
 import { describe, expect, test } from '@jest/globals';
 import { type RoomEvent } from '../../src/matrix/pdu.ts';
 import { useIntake } from '../support/intake-scene.ts';
-import { alice, hang, until } from '../support/intake.ts';
+import { alice, until } from '../support/intake.ts';
+import { hang } from '../support/room-peer.ts';
 
 const scene = useIntake();
 

@@ -2,7 +2,8 @@
 import { afterEach, beforeEach, describe, expect, test } from '@jest/globals';
 import type { RoomId, UserId } from '../../src/matrix/ids.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
-import { alice, hang, type IntakeWorld, type RoomPeer, startIntake, until } from '../support/intake.ts';
+import { alice, type IntakeWorld, startIntake, until } from '../support/intake.ts';
+import { hang, type RoomPeer } from '../support/room-peer.ts';
 import { SignedRoom } from '../support/room-builder.ts';
 import { roomIdOf } from '../support/room-core.ts';
 

@@ -5,7 +5,8 @@ import type { JsonObject } from '../../src/matrix/json.ts';
 import { type Pdu, type RoomEvent, signedPduText } from '../../src/matrix/pdu.ts';
 import type { Room, StoredEvent } from '../../src/roomserver/index.ts';
 import { encodeBase64, utf8Bytes } from '../../src/util/bytes.ts';
-import { alice, type IntakeWorld, type RoomPeer, startIntake } from '../support/intake.ts';
+import { alice, type IntakeWorld, startIntake } from '../support/intake.ts';
+import { type RoomPeer } from '../support/room-peer.ts';
 import type { SignedRoom } from '../support/room-builder.ts';
 
 const policyKey = keyPairFromSeed(new Uint8Array(32).fill(3));

@@ -4,7 +4,8 @@ import { buildEvent } from '../../src/matrix/event-builder.ts';
 import type { EventId, ServerName } from '../../src/matrix/ids.ts';
 import type { JsonObject } from '../../src/matrix/json.ts';
 import type { RoomEvent } from '../../src/matrix/pdu.ts';
-import { type IntakeWorld, type RoomPeer, startIntake } from './intake.ts';
+import { type IntakeWorld, startIntake } from './intake.ts';
+import { type RoomPeer } from './room-peer.ts';
 import { keyOf, type SignedRoom } from './room-builder.ts';
 
 export class IntakeScene {

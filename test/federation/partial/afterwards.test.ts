@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { RoomEvent } from '../../../src/matrix/pdu.ts';
 import type { Client } from '../../support/client.ts';
-import type { ResidentRoom } from '../../support/partial-resident.ts';
+import type { ResidentRoom } from '../../support/resident-room.ts';
 import {
   citing,
   eventually,

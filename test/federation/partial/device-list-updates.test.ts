@@ -1,7 +1,8 @@
 /** Who is told of changed devices of ours while the members of a room are not known (DESIGN §7; scenarios of MSC3902). */
 import { describe, expect, test } from '@jest/globals';
 import type { Client } from '../../support/client.ts';
-import type { PartialResident, ResidentRoom } from '../../support/partial-resident.ts';
+import type { PartialResident } from '../../support/partial-resident.ts';
+import type { ResidentRoom } from '../../support/resident-room.ts';
 import { citing, eventually, isSettled, lazySync } from '../../support/partial-scene.ts';
 import { usePartialStage } from '../../support/partial-stage.ts';
 

@@ -1,7 +1,7 @@
 /** Leaving rooms whose members are not known yet (DESIGN §7; scenarios of MSC3902). */
 import { describe, expect, test } from '@jest/globals';
 import type { Client } from '../../support/client.ts';
-import type { ResidentRoom } from '../../support/partial-resident.ts';
+import type { ResidentRoom } from '../../support/resident-room.ts';
 import {
   membershipIn,
   eventually,

@@ -1,6 +1,6 @@
 /** EDUs that come for a room whose members are not known yet (DESIGN §7; scenarios of MSC3902). */
 import { describe, expect, test } from '@jest/globals';
-import type { ResidentRoom } from '../../support/partial-resident.ts';
+import type { ResidentRoom } from '../../support/resident-room.ts';
 import { holdsEvent, isIn, lazySync, sync, type Synced, syncUntil } from '../../support/partial-scene.ts';
 import { usePartialStage } from '../../support/partial-stage.ts';
 

@@ -1,7 +1,7 @@
 /** How rooms that were joined without their members become whole, whoever answers, lies or vanishes (DESIGN §7). */
 import { describe, expect, jest, test } from '@jest/globals';
-import { hang } from '../../support/intake.ts';
-import type { ResidentRoom } from '../../support/partial-resident.ts';
+import { hang } from '../../support/room-peer.ts';
+import type { ResidentRoom } from '../../support/resident-room.ts';
 import { eventually, isIn, lazySync, sync, syncUntil } from '../../support/partial-scene.ts';
 import { usePartialStage } from '../../support/partial-stage.ts';
 import { changeBy } from '../../support/rooms-between.ts';

@@ -1,7 +1,7 @@
 /** What clients are shown of a room that was joined without its members (DESIGN §7; scenarios of MSC3902). */
 import { describe, expect, test } from '@jest/globals';
 import type { Client } from '../../support/client.ts';
-import type { ResidentRoom } from '../../support/partial-resident.ts';
+import type { ResidentRoom } from '../../support/resident-room.ts';
 import {
   eventually,
   holdsEvent,
