@@ -1,7 +1,7 @@
 /** The time from starting the process to its first answer, on an empty database and on one of many events. */
 import { fillHistory } from './fill.ts';
 import { ownRow, type Row } from './rows.ts';
-import { send, timed } from './scenarios.ts';
+import { send, timed } from './scenario.ts';
 import { account, diskBytes, residentMb, type OwnTarget } from './target.ts';
 
 /** Events of each room. */

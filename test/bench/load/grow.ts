@@ -4,7 +4,7 @@
  */
 import { fillHistory, fillMembers, fillRooms } from './fill.ts';
 import { exponent, median, ownRow, type Row, type Unit } from './rows.ts';
-import { enc, repeated, send, timed, v3 } from './scenarios.ts';
+import { enc, repeated, send, timed, v3 } from './scenario.ts';
 import { account, many, type Client, type OwnTarget } from './target.ts';
 
 export interface GrowthSizes {

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { SyncAnswer } from '../../support/client.ts';
 import { fillRooms } from './fill.ts';
 import { ownRow, type Row } from './rows.ts';
-import { send, v3 } from './scenarios.ts';
+import { send, v3 } from './scenario.ts';
 import { account, many, residentMb, type Client, type OwnTarget } from './target.ts';
 
 export interface MemorySizes {

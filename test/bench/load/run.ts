@@ -11,7 +11,8 @@ import { measureColdStart } from './cold-start.ts';
 import { growthSizes, measureGrowth } from './grow.ts';
 import { measureMemory } from './memory.ts';
 import { line, ownRow, table, type Row } from './rows.ts';
-import { scenarios, type Measure, type Scenario, type Size } from './scenarios.ts';
+import { scenarios } from './scenarios.ts';
+import { type Measure, type Scenario, type Size } from './scenario.ts';
 import { measureSlowFsync } from './slow-fsync.ts';
 import { account, peer, residentMb, startOwn, type OwnTarget, type Target } from './target.ts';
 

@@ -11,7 +11,7 @@ import { isMainThread, parentPort, Worker, workerData } from 'node:worker_thread
 import { Client, type Session } from '../../support/client.ts';
 import { diskShims } from '../../support/shim.ts';
 import { ownRow, percentile, type Row } from './rows.ts';
-import { send, timed, v3 } from './scenarios.ts';
+import { send, timed, v3 } from './scenario.ts';
 import { account, many, startOwn, type OwnTarget } from './target.ts';
 
 const delayUs = 10_000;
