@@ -8,10 +8,9 @@ import type { TestResponse } from '../support/http.ts';
 import { nameOf, requestOf, type PathValues } from '../support/operation-requests.ts';
 import { operations, type Operation } from '../support/reply-check.ts';
 import { testConfig } from '../support/http.ts';
-import { login, register, say, sync, v3, type TestSession } from '../support/userapi.ts';
+import { belongings, furnish, secret } from '../support/belongings.ts';
+import { login, register, say, v3, type TestSession } from '../support/userapi.ts';
 
-/** Stands in everything that is alice's alone. */
-const secret = 'XsaidXtoXnobodyXelse';
 const client = operations.filter(({ api }) => api === 'cs');
 const asksForToken = ({ auth }: Operation): boolean => auth === 'access_token' || auth === 'as_token';
 const byToken = client.filter(asksForToken).map((operation) => [nameOf(operation), operation] as const);
@@ -24,7 +23,7 @@ let alices: PathValues;
 beforeAll(async () => {
   const { registration } = testConfig();
   server = await startAdminServer({ registration: { ...registration, mode: 'open', guests: true } });
-  alices = await furnish(server.alice);
+  alices = await furnish(server.client, server.alice);
 });
 afterAll(async () => {
   await server[Symbol.asyncDispose]();
@@ -34,67 +33,6 @@ const ask = (session: TestSession | undefined, operation: Operation, ids: PathVa
   const { path, ...request } = requestOf(operation, ids);
   return server.client.request(path, { ...request, token: session?.token });
 };
-
-/** A private room and one of everything that belongs to a user. */
-async function furnish(session: TestSession): Promise<PathValues> {
-  const http = server.client;
-  const { token, userId } = session;
-  const must = async (answer: Promise<TestResponse>) => {
-    const { status, json, text } = await answer;
-    if (status !== 200) throw new Error(text);
-    return json;
-  };
-  const room = { preset: 'private_chat', name: secret, topic: secret, room_alias_name: userId.slice(1, -10) };
-  const roomId: string = (await must(http.post(`${v3}/createRoom`, room, token))).room_id;
-  const eventId = await say(http, roomId, session, { body: `${secret} said` });
-  const self = `${v3}/user/${enc(userId)}`;
-  await must(http.put(`${self}/account_data/x.private`, { secret }, token));
-  await must(http.put(`${self}/rooms/${enc(roomId)}/account_data/x.private`, { secret }, token));
-  await must(http.put(`${self}/rooms/${enc(roomId)}/tags/u.private`, { order: 0.5 }, token));
-  const filter = await must(http.post(`${self}/filter`, { room: { rooms: [roomId] } }, token));
-  await must(http.put(`${v3}/devices/${session.deviceId}`, { display_name: secret }, token));
-  const algorithm = 'm.megolm_backup.v1.curve25519-aes-sha2';
-  const backup = await must(http.post(`${v3}/room_keys/version`, { algorithm, auth_data: { secret } }, token));
-  const key = { first_message_index: 0, forwarded_count: 0, is_verified: true, session_data: { secret } };
-  await must(http.put(`${v3}/room_keys/keys/${enc(roomId)}/s?version=${backup.version}`, key, token));
-  await must(http.put(`${v3}/pushrules/global/room/${enc(roomId)}`, { actions: ['notify'] }, token));
-  const data = { url: 'https://push.example.org/_matrix/push/v1/notify' };
-  const pusher = { kind: 'http', app_id: secret, pushkey: secret, app_display_name: 'a', device_display_name: 'b' };
-  await must(http.post(`${v3}/pushers/set`, { ...pusher, lang: 'en', data }, token));
-  return {
-    userId,
-    roomId,
-    eventId,
-    deviceId: session.deviceId,
-    roomAlias: `#${room.room_alias_name}:localhost`,
-    filterId: filter.filter_id,
-    version: backup.version,
-  };
-}
-
-/** All that a user can read of what is his. */
-async function belongings(session: TestSession, { roomId = '', version = '', userId = '' }: PathValues) {
-  const read = async (path: string): Promise<unknown> => (await server.client.get(v3 + path, session.token)).json;
-  const { next_batch: _, presence: __, ...synced } = await sync(server.client, session, undefined, '&full_state=true');
-  const paths = [
-    '/devices',
-    '/account/3pid',
-    '/joined_rooms',
-    '/pushers',
-    '/pushrules/',
-    `/profile/${userId}`,
-    `/room_keys/version/${version}`,
-    `/room_keys/keys?version=${version}`,
-    `/rooms/${enc(roomId)}/messages?dir=b&limit=100`,
-    `/rooms/${enc(roomId)}/members`,
-    `/rooms/${enc(roomId)}/aliases`,
-    `/directory/list/room/${enc(roomId)}`,
-  ];
-  const rest = Object.fromEntries(await Promise.all(paths.map(async (path) => [path, await read(path)] as const)));
-  return JSON.parse(
-    JSON.stringify({ synced, rest }, (key, value: unknown) => (/^(age|start|last_seen_\w+)$/.test(key) ? 0 : value)),
-  );
-}
 
 describe('another user', () => {
   /** Of what is somebody's or some room's: may be asked for by anyone, for the reason given. */
@@ -111,7 +49,7 @@ describe('another user', () => {
 
   test('gets nothing of what is private, and changes none of it, by any operation', async () => {
     const bob = await register(server.client, 'bob');
-    const before = await belongings(server.alice, alices);
+    const before = await belongings(server.client, server.alice, alices);
     const [given, shown, failed]: [string[], string[], string[]] = [[], [], []];
     for (const [name, operation] of all) {
       if (name.startsWith('POST /v3/logout')) continue;
@@ -121,7 +59,7 @@ describe('another user', () => {
       if (answer.text.includes(secret)) shown.push(name);
     }
     expect({ given, shown, failed }).toEqual({ given: [], shown: [], failed: [] });
-    expect(await belongings(server.alice, alices)).toEqual(before);
+    expect(await belongings(server.client, server.alice, alices)).toEqual(before);
   });
 
   test('who is in the room may not do what takes more power than he has', async () => {
@@ -230,7 +168,7 @@ describe('a suspended user', () => {
   beforeAll(async () => {
     const http = server.client;
     suspended = await register(http, 'suspended');
-    own = await furnish(suspended);
+    own = await furnish(server.client, suspended);
     // Somebody else's event to redact: rights in the room are not what is missing.
     const roomId = own['roomId'] ?? '';
     const { admin } = server;
