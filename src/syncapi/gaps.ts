@@ -91,7 +91,7 @@ export async function readFilled(
   const { history } = parts;
   const passedOver = new Set<EventNid>();
   const refused = new Set<EventNid>();
-  const late = AbortSignal.timeout(patienceMs);
+  let late: AbortSignal | undefined;
   for (let fills = 0; ; fills++) {
     const gaps = new Gaps(history, limit, passedOver);
     const text = await readRoom(parts, asker, roomId, (read) => work(read, gaps));
@@ -101,6 +101,7 @@ export async function readFilled(
       if (ahead !== undefined) void history.backfill(ahead.room, ahead.wish);
       return text;
     }
+    late ??= AbortSignal.timeout(patienceMs);
     if (late.aborted) return text;
     const came = fills < mostFills ? await within(history.backfill(met.room, met.wish), late) : false;
     if (came !== false) continue;

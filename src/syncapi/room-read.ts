@@ -77,7 +77,7 @@ export async function writeEvents(read: RoomRead, events: Iterable<StoredEvent>)
   const texts: string[] = [];
   for (const event of events) {
     texts.push(clientEvent(read.snapshot, read.rooms, event, read.view));
-    await read.slice.tick();
+    if (read.slice.spent) await read.slice.tick();
   }
   return texts.join(',');
 }
