@@ -1,18 +1,18 @@
 /** An event as push rules see it, and the thread that its counts go to. */
 import type { RoomNid } from '../bus/index.ts';
-import { levelToNotify, powerLevelOf, powerLevelsFrom, type PowerLevels } from '../matrix/auth-power-levels.ts';
+import { levelToNotify, powerLevelOf, type PowerLevels } from '../matrix/auth-power-levels.ts';
 import type { EventId } from '../matrix/ids.ts';
 import type { JsonObject } from '../matrix/json.ts';
 import type { RoomEvent } from '../matrix/pdu.ts';
 import type { PushedEvent } from '../matrix/push-rules.ts';
 import { threadRootOf } from '../matrix/relations.ts';
-import type { RoomReader } from '../roomserver/index.ts';
+import { currentLevels, type RoomReader } from '../roomserver/index.ts';
 import type { Tx } from '../storage/index.ts';
 
 /** The event as push rules see it; what only few rules ask for is looked up when one does. */
 export function pushedEvent(rooms: RoomReader, tx: Tx, room: RoomNid, event: RoomEvent): PushedEvent {
   let levels: PowerLevels | undefined;
-  const powerLevels = (): PowerLevels => (levels ??= currentPowerLevels(rooms, tx, room));
+  const powerLevels = (): PowerLevels => (levels ??= currentLevels(tx, rooms, rooms.roomByNid(tx, room)));
   let members: number | undefined;
   const client: JsonObject = {
     type: event.type,
@@ -34,15 +34,6 @@ export function pushedEvent(rooms: RoomReader, tx: Tx, room: RoomNid, event: Roo
     },
     notificationLevel: (key) => levelToNotify(key, powerLevels()),
   };
-}
-
-function currentPowerLevels(rooms: RoomReader, tx: Tx, room: RoomNid): PowerLevels {
-  const current = (type: string): RoomEvent | undefined => {
-    const stored = rooms.currentEvent(tx, room, type, '');
-    return stored === undefined ? undefined : rooms.roomEvent(tx, stored.nid);
-  };
-  const { rules } = rooms.roomByNid(tx, room);
-  return powerLevelsFrom(current('m.room.create'), current('m.room.power_levels'), rules);
 }
 
 /** Event id of the root of the thread that the event belongs to; '' in the main timeline. */
