@@ -164,11 +164,7 @@ export class FederationClient implements AsyncDisposable {
     const known = this.#lines.get(server);
     if (known?.key === key) return known;
     const pool = new (undici().Pool)(`https://${route.hostHeader}`, {
-      connect: (_options, callback) =>
-        void connector.connect(route).then(
-          (socket) => callback(null, socket),
-          (error: Error) => callback(error, null),
-        ),
+      connect: connector.dialling(route),
       connections: connectionsPerServer,
       pipelining: 1,
       keepAliveTimeout: keepAliveMs,

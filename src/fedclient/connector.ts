@@ -7,6 +7,7 @@
 import { connect as netConnect, isIP, type Socket } from 'node:net';
 import { rootCertificates, connect as tlsConnect, createSecureContext, getCACertificates } from 'node:tls';
 import type { SecureContext, TLSSocket } from 'node:tls';
+import type { buildConnector } from 'undici';
 import type { Endpoint, ServerRoute } from '../matrix/discovery.ts';
 import type { AddressGuard } from '../util/address-guard.ts';
 import { AddressRefused } from '../util/guarded-agent.ts';
@@ -56,8 +57,17 @@ export class Connector {
     for (const fail of this.#attempts) fail(new Error('the server stops'));
   }
 
+  /** Connects along a route, as undici asks for it: resolves as `#connect` does. */
+  dialling(route: ServerRoute): buildConnector.connector {
+    return (_options, callback) =>
+      void this.#connect(route).then(
+        (socket) => callback(null, socket),
+        (error: Error) => callback(error, null),
+      );
+  }
+
   /** An open TLS connection whose certificate is right. @throws Error of the last attempt; AddressRefused */
-  async connect({ endpoints, tlsName }: ServerRoute): Promise<TLSSocket> {
+  async #connect({ endpoints, tlsName }: ServerRoute): Promise<TLSSocket> {
     const until = performance.now() + routeMs;
     let failure: Error | undefined;
     for (const endpoint of endpoints) {

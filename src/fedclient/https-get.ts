@@ -49,11 +49,7 @@ async function oneHop<T>(
   const endpoints = [{ host, port: url.port === '' ? 443 : Number(url.port) }];
   const route = { hostHeader: url.host, tlsName: host, endpoints };
   const client = new (undici().Client)(url.origin, {
-    connect: (_options, callback) =>
-      void connector.connect(route).then(
-        (socket) => callback(null, socket),
-        (error: Error) => callback(error, null),
-      ),
+    connect: connector.dialling(route),
     headersTimeout: 0,
     bodyTimeout: idleMs,
   });
