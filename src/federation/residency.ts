@@ -10,8 +10,8 @@ import { canonicalJson } from '../matrix/canonical-json.ts';
 import { type RoomEvent, canonicalOptions } from '../matrix/pdu.ts';
 import type { RoomVersionRules } from '../matrix/room-versions.ts';
 import {
-  demandAcl,
   formatError,
+  ownRoomForServer,
   type Membership,
   type Perform,
   type RemoteRooms,
@@ -103,11 +103,7 @@ export class Residency {
   /** A room that we can speak for. @throws M_NOT_FOUND, M_FORBIDDEN */
   #room(snapshot: Snapshot, roomId: string, origin: ServerName): Room {
     const { rooms } = this.#parts;
-    const room = rooms.room(snapshot, roomId);
-    if (room === undefined || !rooms.isServerJoined(snapshot, room.nid)) {
-      throw matrixError.notFound('This server is not in the room');
-    }
-    demandAcl(snapshot, rooms, room, origin);
+    const room = ownRoomForServer(snapshot, rooms, roomId, origin);
     // Who is in the room is not known yet, so nobody can be judged.
     if (rooms.isPartial(snapshot, room.nid))
       throw matrixError.notFound('This server is still entering the room itself');

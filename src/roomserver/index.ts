@@ -51,7 +51,7 @@ export { eventsByTime } from './query/by-time.ts';
 export { currentContent, currentLevels } from './query/room-auth.ts';
 export { authChain, eventsBetween, eventsUpTo, type MissingWish } from './query/graph.ts';
 export { eventIdsOf, pduTexts, stateForServer, type ServedState } from './query/served-state.ts';
-export { aclAllows, demandAcl, roomForServer, ServerView } from './query/server-visibility.ts';
+export { aclAllows, demandAcl, ownRoomForServer, roomForServer, ServerView } from './query/server-visibility.ts';
 export { plainTopic, publishedRoom, roomSummary, type RoomSummary } from './query/room-summary.ts';
 export type * from './types.ts';
 export type { StateReset } from './input/job.ts';

@@ -11,7 +11,14 @@ import { type EventId, parseUserId, type ServerName, type UserId, serverNameOf }
 import { asString, isJsonObject, memberOf, parseJson, rawElements, rawMembers } from '../../matrix/json.ts';
 import { canonicalOptions } from '../../matrix/pdu.ts';
 import { type RoomVersionRules, rulesOfVersion } from '../../matrix/room-versions.ts';
-import { demandAcl, type RemoteMemberships, type RemoteRooms, type RoomCore } from '../../roomserver/index.ts';
+import {
+  currentContent,
+  demandAcl,
+  ownRoomForServer,
+  type RemoteMemberships,
+  type RemoteRooms,
+  type RoomCore,
+} from '../../roomserver/index.ts';
 import type { Database } from '../../storage/index.ts';
 import { memberEventIn } from '../residency.ts';
 
@@ -136,14 +143,9 @@ const exchangeRoute = ({ db, rooms, memberships, serverName }: InviteParts): Rou
       }
       if (serverNameOf(sender) !== serverName) throw matrixError.invalidParam('The sender is no user of this server');
       const third_party_invite = db.read((snapshot) => {
-        const room = rooms.room(snapshot, roomId);
-        if (room === undefined || !rooms.isServerJoined(snapshot, room.nid)) {
-          throw matrixError.notFound('This server is not in the room');
-        }
-        demandAcl(snapshot, rooms, room, origin);
-        const stored = rooms.currentEvent(snapshot, room.nid, 'm.room.third_party_invite', token);
-        if (stored === undefined) throw matrixError.forbidden('There is no such third-party invite');
-        const { content } = rooms.roomEvent(snapshot, stored.nid);
+        const room = ownRoomForServer(snapshot, rooms, roomId, origin);
+        const content = currentContent(snapshot, rooms, room, 'm.room.third_party_invite', token);
+        if (content === undefined) throw matrixError.forbidden('There is no such third-party invite');
         if (!isSigned(signed, content)) throw matrixError.forbidden('No key of the invite has signed this');
         return { display_name: asString(memberOf(content, 'display_name')) ?? '', signed };
       });

@@ -34,6 +34,16 @@ export function roomForServer(snapshot: Snapshot, rooms: RoomReader, roomId: str
   return room;
 }
 
+/** A room that this server is in and can speak of to another one. @throws M_NOT_FOUND, M_FORBIDDEN for banned servers */
+export function ownRoomForServer(snapshot: Snapshot, rooms: RoomReader, roomId: string, server: string): Room {
+  const room = rooms.room(snapshot, roomId);
+  if (room === undefined || !rooms.isServerJoined(snapshot, room.nid)) {
+    throw matrixError.notFound('This server is not in the room');
+  }
+  demandAcl(snapshot, rooms, room, server);
+  return room;
+}
+
 /** How one server sees the events of one room. Valid as long as its snapshot. */
 export class ServerView {
   readonly #snapshot: Snapshot;
