@@ -3,7 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { UserId } from '../../src/matrix/ids.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { useReceivers, recovered, tick } from '../support/sender-scene.ts';
-import { alice, sharedRoom, type Receiver } from '../support/sender.ts';
+import { alice, sharedRoom, type Receiver, type TestSender } from '../support/sender.ts';
 
 const scene = useReceivers();
 const anna = '@anna:us.test' as UserId;
@@ -94,19 +94,40 @@ describe('device lists', () => {
     expect(updates(scene.one)).toHaveLength(1);
   });
 
-  test('who joins with devices that nothing can be encrypted for tells of each when it has keys', async () => {
-    const server = await scene.start();
-    const room = await server.receive(sharedRoom([scene.bob], '12'));
-    await server.device('anna', 'N');
-    await server.device('anna', 'M');
-    await server.keys('anna', 'M');
-    await server.send(room, { type: 'm.room.member', stateKey: anna, sender: anna, content: { membership: 'join' } });
-    await scene.one.until(() => updates(scene.one).length === 1);
-    await server.keys('anna', 'N');
-    await scene.one.until(() => updates(scene.one).length === 2);
-    const [first, second] = updates(scene.one);
-    expect([first?.device_id, second?.device_id]).toEqual(['M', 'N']);
-    expect(second?.prev_id).toEqual([first?.stream_id]);
+  describe('of who joins with devices that nothing can be encrypted for', () => {
+    const joined = async (clock: FakeClock): Promise<TestSender> => {
+      const server = await scene.start({ clock });
+      const room = await server.receive(sharedRoom([scene.bob], '12'));
+      await server.device('anna', 'N');
+      await server.send(room, { type: 'm.room.member', stateKey: anna, sender: anna, content: { membership: 'join' } });
+      await scene.one.until(() => scene.one.sent.length === 1);
+      expect(updates(scene.one)).toEqual([]);
+      return server;
+    };
+
+    test('are told when they have keys', async () => {
+      const server = await joined(new FakeClock());
+      await server.keys('anna', 'N');
+      await tick(server, () => updates(scene.one).length === 1);
+      expect(updates(scene.one)[0]).toMatchObject({ device_id: 'N', prev_id: [], keys: expect.any(Object) });
+    });
+
+    test('are told after a while otherwise', async () => {
+      const clock = new FakeClock();
+      const server = await joined(clock);
+      const since = clock.now();
+      await tick(server, () => updates(scene.one).length === 1);
+      expect(updates(scene.one)[0]).toMatchObject({ device_id: 'N', prev_id: [] });
+      expect(clock.now() - since).toBeGreaterThanOrEqual(4000);
+    });
+
+    test('are told at once after a restart', async () => {
+      const server = await joined(new FakeClock());
+      await server.sender[Symbol.asyncDispose]();
+      await server.db.flushed();
+      await scene.start({ killed: server.path });
+      await scene.one.until(() => updates(scene.one).length === 1);
+    });
   });
 
   test('INVARIANTS 19: at each step of a join and a resolution every server of the room hears of changed keys', async () => {

@@ -7,6 +7,7 @@ import type { EventNid, RoomNid, RoomReader } from '../../roomserver/index.ts';
 import { asPosition, type Position, type Tx } from '../../storage/index.ts';
 import { catchUp } from './catch-up.ts';
 import { takeDeviceChange, type DeviceEduParts } from './device-changes.ts';
+import type { Introductions } from './introductions.ts';
 import {
   deleteException,
   deleteToDevice,
@@ -20,6 +21,7 @@ import { mostEdus, mostPdus } from './transaction.ts';
 
 export interface ComposeParts extends DeviceEduParts {
   readonly rooms: RoomReader;
+  readonly introductions: Pick<Introductions, 'isHeld' | 'count'>;
 }
 
 export interface Composed {
@@ -108,7 +110,10 @@ function addExceptions(tx: Tx, server: ServerName, from: Position, batch: Batch)
 
 function takeEdus(tx: Tx, parts: ComposeParts, server: ServerName): { texts: string[]; more: boolean } {
   const texts: string[] = [];
-  const changes = tx.all(selectDeviceChanges, server, mostEdus + 1);
+  const { introductions } = parts;
+  const changes = tx
+    .all(selectDeviceChanges, server, mostEdus + 1 + introductions.count(server))
+    .filter(({ user_id: user }) => !introductions.isHeld(server, user));
   // Who gets a message must be able to know the device that sent it: keys come first.
   for (const change of changes.slice(0, mostEdus)) {
     const text = takeDeviceChange(tx, parts, server, change);

@@ -11,6 +11,7 @@ import type { UserApi } from '../../userapi/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Logger } from '../../util/log.ts';
 import type { Measure } from '../../util/metrics.ts';
+import { Introductions } from './introductions.ts';
 import { News } from './news.ts';
 import { Outbox } from './outbox.ts';
 import { Sender } from './sender.ts';
@@ -61,12 +62,13 @@ export function createFederationSender(parts: FederationSenderParts): Federation
   const { db, bus, fed, rooms, users, serverName, clock, keptEvents = keptEventsByDefault } = parts;
   const log = parts.log.child({ module: 'federation' });
   const { devices, deviceKeys, crossSigning, typing, presence, receipts } = users;
-  const keys = { devices, deviceKeys, crossSigning };
+  const introductions = new Introductions(clock, (servers) => sender.wake(servers));
+  const keys = { devices, deviceKeys, crossSigning, introductions };
   const sender = new Sender({ db, fed, rooms, serverName, presence, clock, log, ...keys });
   const permits = (server: ServerName): boolean => fed.permits(server);
   const wake = (servers: readonly ServerName[]): void => sender.wake(servers);
   const { deviceLists } = users;
-  bus.addProjection(new Outbox({ rooms, serverName, devices, deviceKeys, deviceLists, permits, wake }));
+  bus.addProjection(new Outbox({ rooms, serverName, devices, deviceKeys, deviceLists, introductions, permits, wake }));
   const news = new News({ db, bus, rooms, serverName, typing, presence, receipts, sender });
   return {
     start: () => sender.start(),
@@ -84,7 +86,10 @@ export function createFederationSender(parts: FederationSenderParts): Federation
     },
     repeatPresence: () => news.repeatPresence(),
     measures: measuresOf(sender),
-    [Symbol.asyncDispose]: () => sender.close(),
+    [Symbol.asyncDispose]: () => {
+      introductions.close();
+      return sender.close();
+    },
   };
 }
 

@@ -15,6 +15,7 @@ import { serverNameOf, type ServerName, type UserId } from '../../matrix/ids.ts'
 import type { RoomReader } from '../../roomserver/index.ts';
 import type { Position, Tx } from '../../storage/index.ts';
 import type { DeviceKeys, DeviceLists, Devices } from '../../userapi/index.ts';
+import type { Introductions } from './introductions.ts';
 import { deleteOutboxRoom, insertException, insertOutbox, upsertDeviceChange, upsertOutboxRoom } from './storage.ts';
 
 /** Events since the join of a partial room that are looked at for servers found late: the newest. */
@@ -26,6 +27,7 @@ export interface OutboxParts {
   readonly deviceLists: DeviceLists;
   readonly devices: Pick<Devices, 'ids'>;
   readonly deviceKeys: Pick<DeviceKeys, 'get'>;
+  readonly introductions: Introductions;
   /** Whether the operator lets us speak with a server: nothing is kept for others. */
   readonly permits: (server: ServerName) => boolean;
   /** Something besides events of shared rooms waits for these servers, on disk. */
@@ -163,15 +165,20 @@ export class Outbox implements Projection {
     tx.afterDurable(() => this.#parts.wake(found));
   }
 
-  /** Tells servers of all devices of a user for which something can be encrypted; the others are told when they can. */
+  /** Tells servers of all devices of a user: in a while, if nothing can be encrypted for any of them yet. */
   #introduce(tx: Tx, servers: readonly ServerName[], user: UserId): void {
     if (servers.length === 0) return;
     const { devices, deviceKeys, deviceLists } = this.#parts;
     // The stream id that they get with the whole list, which they will ask for.
     const streamId = deviceLists.streamId(tx, user) as Position;
-    for (const deviceId of devices.ids(tx, user)) {
-      if (deviceKeys.get(tx, user, deviceId) !== undefined) this.#tell(tx, servers, user, deviceId, streamId);
+    const ids = devices.ids(tx, user);
+    const hasKeys = ids.some((deviceId) => deviceKeys.get(tx, user, deviceId) !== undefined);
+    for (const deviceId of ids) {
+      if (hasKeys) this.#tell(tx, servers, user, deviceId, streamId);
+      else this.#write(tx, servers, user, deviceId, streamId);
     }
+    if (hasKeys) return;
+    for (const server of servers) this.#parts.introductions.hold(server, user, ids.length);
   }
 
   #deviceList(tx: Tx, { user, changed }: DeviceListEntry, position: Position): void {
@@ -182,8 +189,21 @@ export class Outbox implements Projection {
   }
 
   #tell(tx: Tx, servers: readonly ServerName[], user: UserId, deviceId: string, position: Position): void {
+    const told = this.#write(tx, servers, user, deviceId, position);
+    for (const server of told) this.#parts.introductions.release(server, user);
+    tx.afterDurable(() => this.#parts.wake(told));
+  }
+
+  /** @returns the servers that may be told */
+  #write(
+    tx: Tx,
+    servers: readonly ServerName[],
+    user: UserId,
+    deviceId: string,
+    position: Position,
+  ): readonly ServerName[] {
     const permitted = servers.filter((server) => this.#parts.permits(server));
     for (const server of permitted) tx.run(upsertDeviceChange, server, user, deviceId, position);
-    tx.afterDurable(() => this.#parts.wake(permitted));
+    return permitted;
   }
 }
