@@ -6,6 +6,7 @@ import type { Bus } from '../bus/index.ts';
 import type { UserId } from '../matrix/ids.ts';
 import type { JsonObject } from '../matrix/json.ts';
 import { sql, type Database, type Position, type Snapshot, type Tx } from '../storage/index.ts';
+import { LruCache } from '../util/lru.ts';
 import type { Devices } from './devices.ts';
 
 export interface WaitingMessage {
@@ -30,8 +31,8 @@ const selectBehind = sql<[userId: string, deviceId: string, last: number], { pos
 const updatePosition = sql<[fresh: number, userId: string, deviceId: string, position: number]>(
   'UPDATE userapi_to_device SET position = ? WHERE user_id = ? AND device_id = ? AND position = ?',
 );
-const selectReceived = sql<[userId: string, deviceId: string, since: number], { position: number }>(
-  'SELECT position FROM userapi_to_device WHERE user_id = ? AND device_id = ? AND position <= ? LIMIT 1',
+const selectOldest = sql<[userId: string, deviceId: string], { position: number }>(
+  'SELECT position FROM userapi_to_device WHERE user_id = ? AND device_id = ? ORDER BY position LIMIT 1',
 );
 const deleteReceived = sql<[userId: string, deviceId: string, since: number]>(
   'DELETE FROM userapi_to_device WHERE user_id = ? AND device_id = ? AND position <= ?',
@@ -47,6 +48,8 @@ export class ToDevice {
   readonly #db: Database;
   readonly #bus: Bus;
   readonly #devices: Devices;
+  /** Devices without a message: nearly every sync asks in vain whether one can go. */
+  readonly #empty = new LruCache<string, true>({ max: 20_000 });
 
   constructor(db: Database, bus: Bus, devices: Devices) {
     this.#db = db;
@@ -63,6 +66,7 @@ export class ToDevice {
     const message = JSON.stringify({ content, sender, type });
     for (const target of deviceId === '*' ? known : known.filter((id) => id === deviceId)) {
       const position = tx.nextPosition();
+      this.#empty.delete(`${userId} ${target}`);
       tx.run(insertMessage, userId, target, position, message);
       this.#bus.append(tx, { topic: 'device.to_device', user: userId, deviceId: target }, position);
     }
@@ -112,8 +116,11 @@ export class ToDevice {
 
   /** The client has everything up to `since`, a valid token at or below the head: those rows go. */
   async acknowledge(userId: UserId, deviceId: string, since: Position): Promise<void> {
-    const waiting = this.#db.read((snapshot) => snapshot.get(selectReceived, userId, deviceId, since));
-    if (waiting === undefined) return;
+    const device = `${userId} ${deviceId}`;
+    if (this.#empty.has(device)) return;
+    const oldest = this.#db.read((snapshot) => snapshot.get(selectOldest, userId, deviceId));
+    if (oldest === undefined) this.#empty.set(device, true);
+    if (oldest === undefined || oldest.position > since) return;
     await this.#db.write((tx) => void tx.run(deleteReceived, userId, deviceId, since));
   }
 }
