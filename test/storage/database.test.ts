@@ -1,32 +1,13 @@
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
-import { spawn, spawnSync } from 'node:child_process';
-import { cpSync, existsSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+/** Writing and reading by the database: what is seen, what follows a commit, Positions, checkpoints. */
+import { describe, expect, test } from '@jest/globals';
+import { spawn } from 'node:child_process';
+import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { createInterface } from 'node:readline';
 import { CommitError, NotReady, openDatabase, sql, type Database } from '../../src/storage/index.ts';
-import { diskShims } from '../support/shim.ts';
+import { useStorageFolders, storageChild } from '../support/storage-folders.ts';
 
-const repository = join(import.meta.dirname, '../..');
-const root = mkdtempSync(join(tmpdir(), 'neurite-storage-'));
-const migrations = join(root, 'migrations');
-let folders = 0;
-
-beforeAll(() => {
-  cpSync(join(repository, 'migrations'), migrations, { recursive: true });
-  writeFileSync(
-    join(migrations, '9999_test.sql'),
-    `CREATE TABLE test_rows (id INTEGER PRIMARY KEY, value TEXT NOT NULL) STRICT;
-     CREATE TABLE test_children (parent INTEGER REFERENCES test_rows (id) DEFERRABLE INITIALLY DEFERRED) STRICT;`,
-  );
-});
-afterAll(() => rmSync(root, { recursive: true }));
-
-const newFolder = (): string => {
-  const folder = join(root, `data${++folders}`);
-  cpSync(migrations, join(folder, 'migrations'), { recursive: true });
-  return folder;
-};
+const { migrations, newFolder } = useStorageFolders();
 const open = (folder = newFolder()): Database =>
   openDatabase({
     path: join(folder, 'test.db'),
@@ -274,7 +255,7 @@ describe('no Position is ever given out twice', () => {
     let highest = 0;
     let rows = 0;
     for (let round = 0; round < 5; round += 1) {
-      const child = spawn(process.execPath, [join(repository, 'test/support/storage-child.ts'), 'positions', folder]);
+      const child = spawn(process.execPath, [storageChild, 'positions', folder]);
       const lines = createInterface({ input: child.stdout });
       const limit = 20 + round * 37;
       let told = 0;
@@ -319,52 +300,6 @@ describe('checkpoints', () => {
     expect(rowsOf(again)).toBe(12_800);
     await again.close();
   }, 60_000);
-});
-
-const runChild = (scenario: string, folder: string, env: Record<string, string>) =>
-  spawnSync(process.execPath, [join(repository, 'test/support/storage-child.ts'), scenario, folder], {
-    env: { ...process.env, ...env },
-    encoding: 'utf8',
-    timeout: 30_000,
-  });
-
-describe.each(diskShims(root))('the disk, with $by', ({ env: shim }) => {
-  test('a write resolves after the fdatasync that covers it', () => {
-    const folder = newFolder();
-    const log = join(folder, 'calls');
-    const child = runChild('acknowledge', folder, {
-      ...shim,
-      SHIM_LOG: log,
-      SHIM_DELAY_US: '2000',
-    });
-    expect([child.status, child.stderr]).toEqual([0, '']);
-    const lines = readFileSync(log, 'utf8').split('\n');
-    for (let marker = 1000; marker < 1100; marker += 1) {
-      const written = lines.indexOf(`W ${marker}`);
-      const begun = lines.indexOf('S', written);
-      const ended = lines.indexOf('E', begun);
-      expect(written).toBeGreaterThan(-1);
-      expect(begun).toBeGreaterThan(written);
-      expect(lines.indexOf(`R ${marker}`)).toBeGreaterThan(ended);
-    }
-  });
-
-  test('a full disk refuses writes, keeps reads, loses nothing', () => {
-    const folder = newFolder();
-    const env = { ...shim, SHIM_FULL: join(folder, 'full') };
-    const child = runChild('full', folder, env);
-    expect([child.status, child.stderr]).toEqual([0, '']);
-    expect(JSON.parse(child.stdout)).toEqual(['stored', ['full'], 1, 'number', 'stored', 2]);
-  });
-
-  test('a failed fsync ends the process and acknowledges nothing', () => {
-    const folder = newFolder();
-    const env = { ...shim, SHIM_BROKEN: join(folder, 'broken') };
-    const child = runChild('broken', folder, env);
-    expect(child.status).toBe(3);
-    expect(child.stdout).toContain('fatal');
-    expect(child.stdout).not.toContain('acknowledged');
-  });
 });
 
 describe('INVARIANTS 3: a unit that needs something from outside', () => {
