@@ -1,31 +1,10 @@
-/** Writing and reading by the database: what is seen, what follows a commit, Positions, checkpoints. */
+/** Writing and reading by the database: what is seen, and what follows a commit. */
 import { describe, expect, test } from '@jest/globals';
-import { spawn } from 'node:child_process';
-import { existsSync, statSync } from 'node:fs';
-import { join } from 'node:path';
-import { createInterface } from 'node:readline';
-import { CommitError, NotReady, openDatabase, sql, type Database } from '../../src/storage/index.ts';
-import { useStorageFolders, storageChild } from '../support/storage-folders.ts';
+import { CommitError, NotReady, sql } from '../../src/storage/index.ts';
+import { useStorageFolders, add, insertRow, rowsIn, rowsOf } from '../support/storage-folders.ts';
 
-const { migrations, newFolder } = useStorageFolders();
-const open = (folder = newFolder()): Database =>
-  openDatabase({
-    path: join(folder, 'test.db'),
-    migrations,
-    onFatal: (error) => {
-      throw error;
-    },
-  });
-
-const insert = sql<[value: string]>('INSERT INTO test_rows (value) VALUES (?)');
+const { open } = useStorageFolders();
 const insertOrphan = sql('INSERT INTO test_children (parent) VALUES (12345)');
-const selectCount = sql<[], { n: number }>('SELECT count(*) AS n FROM test_rows');
-const rowsOf = (db: Database): number => db.read((snapshot) => snapshot.get(selectCount)?.n ?? -1);
-const add = (db: Database, value = 'x'): Promise<number> =>
-  db.write((tx) => {
-    tx.run(insert, value);
-    return tx.nextPosition();
-  });
 
 describe('INVARIANTS 1: what a reader sees', () => {
   test('a reader sees whole commits, and every Position up to the head is committed or void', async () => {
@@ -36,7 +15,7 @@ describe('INVARIANTS 1: what a reader sees', () => {
         .write((tx) => {
           const position = tx.nextPosition();
           if (index % 7 === 0) throw new Error('void');
-          tx.run(insert, String(position));
+          insertRow(tx, String(position));
           return position;
         })
         .catch(() => 0),
@@ -61,7 +40,7 @@ describe('INVARIANTS 1: what a reader sees', () => {
     const headBefore = db.head;
     const outcome = await db.snapshot(async (snapshot, head) => {
       await add(db);
-      return { rows: snapshot.get(selectCount)?.n, head, now: rowsOf(db) };
+      return { rows: rowsIn(snapshot), head, now: rowsOf(db) };
     });
     expect(outcome).toEqual({ rows: 1, head: headBefore, now: 2 });
     await db.close();
@@ -77,7 +56,7 @@ describe('INVARIANTS 1: what a reader sees', () => {
       return state;
     };
     const written = db.write((tx) => {
-      tx.run(insert, 'x');
+      insertRow(tx, 'x');
       tx.touch('room:1');
       const position = tx.nextPosition();
       tx.afterCommit(() => {
@@ -109,7 +88,7 @@ describe('INVARIANTS 2: effects after the commit', () => {
     const effects: string[] = [];
     const unit = (name: string, fails: boolean) =>
       db.write((tx) => {
-        tx.run(insert, name);
+        insertRow(tx, name);
         tx.afterCommit(() => effects.push(`${name} committed`));
         tx.afterDurable(() => effects.push(`${name} durable`));
         if (fails) throw new Error(name);
@@ -126,7 +105,7 @@ describe('INVARIANTS 2: effects after the commit', () => {
     const db = open();
     const effects: string[] = [];
     const good = db.write((tx) => {
-      tx.run(insert, 'good');
+      insertRow(tx, 'good');
       tx.afterCommit(() => effects.push('good'));
       return tx.nextPosition();
     });
@@ -147,7 +126,7 @@ describe('INVARIANTS 2: effects after the commit', () => {
     const db = open();
     const order: string[] = [];
     const first = db.begin((tx) => {
-      tx.run(insert, 'first');
+      insertRow(tx, 'first');
       return tx.nextPosition();
     });
     void first.written.then(() => order.push('written'));
@@ -174,7 +153,7 @@ describe('INVARIANTS 2: effects after the commit', () => {
     const counts: number[] = [];
     await db.write((tx) => {
       counts.push(rowsOf(db));
-      tx.run(insert, 'x');
+      insertRow(tx, 'x');
       // The transaction is not committed yet.
       counts.push(rowsOf(db));
       tx.afterCommit(() => counts.push(rowsOf(db)));
@@ -220,88 +199,6 @@ describe('INVARIANTS 2: effects after the commit', () => {
   });
 });
 
-describe('no Position is ever given out twice', () => {
-  test('after a unit that took more than was reserved has failed', async () => {
-    const folder = newFolder();
-    const db = open(folder);
-    let highest = 0;
-    const greedy = db.write((tx) => {
-      for (let count = 0; count < 150_000; count += 1) highest = tx.nextPosition();
-      throw new Error('no');
-    });
-    await expect(greedy).rejects.toThrow('no');
-    const next = await add(db);
-    expect(next).toBeGreaterThan(highest);
-    expect(db.nextEphemeralPosition()).toBe(next + 1);
-    await db.close();
-    const again = open(folder);
-    expect(again.head).toBeGreaterThan(next);
-    await again.close();
-  });
-
-  test('within one unit that takes more than was reserved', async () => {
-    const db = open();
-    const last = await db.write((tx) => {
-      let position = 0;
-      for (let count = 0; count < 150_000; count += 1) position = tx.nextPosition();
-      return position;
-    });
-    expect(db.nextEphemeralPosition()).toBe(last + 1);
-    await db.close();
-  });
-
-  test('after SIGKILL', async () => {
-    const folder = newFolder();
-    let highest = 0;
-    let rows = 0;
-    for (let round = 0; round < 5; round += 1) {
-      const child = spawn(process.execPath, [storageChild, 'positions', folder]);
-      const lines = createInterface({ input: child.stdout });
-      const limit = 20 + round * 37;
-      let told = 0;
-      for await (const line of lines) {
-        const { stored, visible, rows: kept } = JSON.parse(line) as Record<'stored' | 'visible' | 'rows', number>;
-        expect(stored).toBeGreaterThan(highest);
-        expect(visible).toBe(stored + 1);
-        if (told === 0) expect(kept).toBeGreaterThan(rows);
-        highest = visible;
-        rows = kept;
-        if (++told === limit) child.kill('SIGKILL');
-      }
-    }
-    const db = open(folder);
-    expect(rowsOf(db)).toBeGreaterThanOrEqual(rows);
-    expect(db.head).toBeGreaterThanOrEqual(highest);
-    await db.close();
-  }, 30_000);
-});
-
-describe('checkpoints', () => {
-  test('the WAL stays bounded under constant load, and nothing is lost', async () => {
-    const folder = newFolder();
-    const db = open(folder);
-    const value = 'x'.repeat(8000);
-    let largest = 0;
-    const writer = async (): Promise<void> => {
-      for (let count = 0; count < 400; count += 1) {
-        await add(db, value);
-        if (count % 20 === 0) largest = Math.max(largest, statSync(join(folder, 'test.db-wal')).size);
-      }
-    };
-    await Promise.all(Array.from({ length: 32 }, writer));
-    // 12,800 rows of 8,000 bytes make 105 MB in all: the file starts anew on the way.
-    expect(largest).toBeLessThan(96 * 1024 * 1024);
-    expect(rowsOf(db)).toBe(12_800);
-    const completed = db.measures.find(({ name }) => name === 'neurite_checkpoints_total');
-    expect(completed?.read()).toBeGreaterThanOrEqual(1);
-    await db.close();
-    expect(existsSync(join(folder, 'test.db-wal'))).toBe(false);
-    const again = open(folder);
-    expect(rowsOf(again)).toBe(12_800);
-    await again.close();
-  }, 60_000);
-});
-
 describe('INVARIANTS 3: a unit that needs something from outside', () => {
   test('is thrown back and runs again when it is there, while others go on', async () => {
     const db = open();
@@ -309,7 +206,7 @@ describe('INVARIANTS 3: a unit that needs something from outside', () => {
     let arrive = (): void => undefined;
     const waits = new Promise<void>((resolve) => (arrive = resolve));
     const late = db.write((tx) => {
-      tx.run(insert, 'late');
+      insertRow(tx, 'late');
       if (!arrived.has('here')) throw new NotReady(() => waits);
       return 'here';
     });

@@ -4,6 +4,7 @@ import { spawnSync, type SpawnSyncReturns } from 'node:child_process';
 import { cpSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { openDatabase, sql, type Database, type Snapshot, type Tx } from '../../src/storage/index.ts';
 
 const repository = join(import.meta.dirname, '../..');
 /** Runs a scenario on a folder, see there. */
@@ -15,7 +16,25 @@ export interface StorageFolders {
   readonly migrations: string;
   /** A new folder with the migrations in it. */
   readonly newFolder: () => string;
+  /** Opens the database of a folder, default: of a new one; a fault that ends a server is thrown. */
+  readonly open: (folder?: string) => Database;
 }
+
+const insert = sql<[value: string]>('INSERT INTO test_rows (value) VALUES (?)');
+const selectCount = sql<[], { n: number }>('SELECT count(*) AS n FROM test_rows');
+
+export const rowsIn = (snapshot: Snapshot): number => snapshot.get(selectCount)?.n ?? -1;
+export const rowsOf = (db: Database): number => db.read(rowsIn);
+
+/** A row in the transaction of somebody else. */
+export const insertRow = (tx: Tx, value: string): void => void tx.run(insert, value);
+
+/** A row in a unit of its own; resolves with its Position. */
+export const add = (db: Database, value = 'x'): Promise<number> =>
+  db.write((tx) => {
+    insertRow(tx, value);
+    return tx.nextPosition();
+  });
 
 export function useStorageFolders(): StorageFolders {
   const root = mkdtempSync(join(tmpdir(), 'neurite-storage-'));
@@ -35,7 +54,15 @@ export function useStorageFolders(): StorageFolders {
     cpSync(migrations, join(folder, 'migrations'), { recursive: true });
     return folder;
   };
-  return { root, migrations, newFolder };
+  const open = (folder = newFolder()): Database =>
+    openDatabase({
+      path: join(folder, 'test.db'),
+      migrations,
+      onFatal: (error) => {
+        throw error;
+      },
+    });
+  return { root, migrations, newFolder, open };
 }
 
 /** Runs a scenario of the child to its end. */
