@@ -82,8 +82,9 @@ async function enter(server: ServerProcess, client: Client, resident: Resident, 
 }
 
 const ms = (value: number | undefined): string => (value === undefined ? 'never' : `${value.toFixed(0)} ms`);
-const told = ({ p50, p99, max }: Delays): string =>
-  `p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)}, longest ${max.toFixed(0)} ms`;
+const told = ({ p50, p99, max, busyP99, busyMax }: Delays): string =>
+  `p50 ${p50.toFixed(1)}, p99 ${p99.toFixed(1)}, longest ${max.toFixed(0)} ms; ` +
+  `its own processor time p99 ${busyP99.toFixed(1)}, longest ${busyMax.toFixed(0)} ms`;
 
 interface Floors {
   readonly brief: Cost;

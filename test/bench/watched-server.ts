@@ -9,6 +9,9 @@ export interface Delays {
   readonly p50: number;
   readonly p99: number;
   readonly max: number;
+  /** Processor time of the loop itself between two looks, 10 ms apart. */
+  readonly busyP99: number;
+  readonly busyMax: number;
   readonly samples: number;
 }
 
