@@ -56,7 +56,11 @@ function runTasks(modules: Modules, lifecycle: Lifecycle): void {
   runner.add({ name: 'trim the output log', everyMs: minuteMs, run: (signal) => bus.trim(signal) });
   runner.add({ name: 'trim the outbox for other servers', everyMs: minuteMs, run: (signal) => sender.trim(signal) });
   runner.add({ name: 'repeat presence', everyMs: 25 * minuteMs, run: () => sender.repeatPresence() });
-  runner.add({ name: 'forget old transaction ids', everyMs: 24 * 60 * minuteMs, run: (signal) => pruneTransactions(db, clock, signal) });
+  runner.add({
+    name: 'forget old transaction ids',
+    everyMs: 24 * 60 * minuteMs,
+    run: (signal) => pruneTransactions(db, clock, signal),
+  });
   runner.add({
     name: 'collect unreferenced state',
     everyMs: 30 * minuteMs,
