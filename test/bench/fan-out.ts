@@ -1,12 +1,12 @@
 /**
- * Fan-out: how long a message takes to the last of many servers, each with a connection of its own, and what it costs. The
- * servers are one HTTPS listener under many names, in a thread of its own, which answers at once. Run:
- * `node test/bench/fan-out.ts [destinations …]`
+ * Fan-out: how long a message takes to the last of many servers, each with a connection of its own, what it costs, and how
+ * much memory it takes over what the server had before. The servers are one HTTPS listener under many names, in a process
+ * of its own, which answers at once. Run: `node test/bench/fan-out.ts [destinations …]`
  */
+import { fork } from 'node:child_process';
 import { createServer } from 'node:https';
 import { once } from 'node:events';
 import type { AddressInfo } from 'node:net';
-import { isMainThread, parentPort, Worker, workerData } from 'node:worker_threads';
 import type { ServerName } from '../../src/matrix/ids.ts';
 import { sql } from '../../src/storage/index.ts';
 import { TestNetwork } from '../support/federation.ts';
@@ -15,27 +15,30 @@ import { alice, sharedRoom, startSender, type TestSender } from '../support/send
 const domain = 'many.test';
 const messages = 3;
 
-/** The thread of the servers: tells the time at which each transaction came, with the bodies of its messages. */
-async function receive({ cert, key }: { readonly cert: string; readonly key: string }): Promise<void> {
+/** The process of the servers: tells the time at which each transaction came, with the bodies of its messages. */
+async function receive(): Promise<void> {
+  const [{ cert, key }] = (await once(process, 'message')) as [{ cert: string; key: string }];
   const server = createServer({ cert, key }, (request, response) => {
     const pieces: Buffer[] = [];
     request.on('data', (piece: Buffer) => pieces.push(piece));
     request.on('end', () => {
       const { pdus = [] } = JSON.parse(Buffer.concat(pieces).toString()) as { pdus?: { content: { body?: string } }[] };
       const bodies = pdus.flatMap(({ content }) => content.body ?? []);
-      parentPort?.postMessage({ bodies, at: performance.timeOrigin + performance.now() });
+      process.send?.({ bodies, at: performance.timeOrigin + performance.now() });
       response.writeHead(200, { 'Content-Type': 'application/json' }).end('{"pdus":{}}');
     });
   });
   server.keepAliveTimeout = 300_000;
   server.listen(0, '127.0.0.1');
   await once(server, 'listening');
-  parentPort?.postMessage({ port: (server.address() as AddressInfo).port });
+  process.send?.({ port: (server.address() as AddressInfo).port });
 }
 
 const insertHost = sql<[server: number, room: number]>(
   'INSERT INTO room_hosts (server, room, from_position, to_position) VALUES (?, ?, 0, NULL)',
 );
+
+const rssMiB = (): number => process.memoryUsage().rss / 2 ** 20;
 
 interface Arrival {
   readonly bodies: readonly string[];
@@ -45,8 +48,9 @@ interface Arrival {
 /** Speaks `messages` times, each time when the last one is everywhere; one line each. */
 async function measure(count: number): Promise<void> {
   const network = new TestNetwork();
-  const worker = new Worker(new URL(import.meta.url), { workerData: network.ca.issue(`*.${domain}`) });
-  const [{ port }] = (await once(worker, 'message')) as [{ port: number }];
+  const servers = fork(import.meta.filename, ['servers']);
+  servers.send(network.ca.issue(`*.${domain}`));
+  const [{ port }] = (await once(servers, 'message')) as [{ port: number }];
   const names = Array.from({ length: count }, (_, index) => `s${index}.${domain}`);
   for (const name of names) network.hosts.set(name, ['127.0.0.1']);
   const server: TestSender = await startSender(network);
@@ -57,7 +61,8 @@ async function measure(count: number): Promise<void> {
     }
   });
   let listen: (arrival: Arrival) => void = () => undefined;
-  worker.on('message', (arrival: Arrival) => listen(arrival));
+  servers.on('message', (arrival) => listen(arrival as Arrival));
+  const idle = rssMiB();
   for (let message = 0; message < messages; message += 1) {
     const text = `message ${message}`;
     const arrivals: number[] = [];
@@ -74,18 +79,18 @@ async function measure(count: number): Promise<void> {
     const after = arrivals.map((at) => at - begun).sort((a, b) => a - b);
     const at = (share: number): string => `${Math.round(after[Math.floor((count - 1) * share)] ?? 0)} ms`;
     const { user, system } = process.cpuUsage(cpu);
-    const [cost, memory] = [(user + system) / count, process.memoryUsage().rss / 2 ** 20];
+    const cost = (user + system) / count;
     console.log(
       `${count} servers, ${text}${message === 0 ? ' (new connections)' : ''}: answered ${answered.toFixed(1)} ms, ` +
-        `first ${at(0)}, half ${at(0.5)}, last ${at(1)}; ${Math.round(cost)} µs of both threads a server, ` +
-        `${Math.round(memory)} MiB`,
+        `first ${at(0)}, half ${at(0.5)}, last ${at(1)}; ${Math.round(cost)} µs a server, ` +
+        `${Math.round(rssMiB())} MiB (idle ${Math.round(idle)})`,
     );
   }
-  await worker.terminate();
+  servers.kill();
   await server[Symbol.asyncDispose]();
 }
 
-if (isMainThread) {
+if (process.argv[2] !== 'servers') {
   const counts = process.argv.slice(2).map(Number);
   for (const count of counts.length > 0 ? counts : [100, 5000]) await measure(count);
-} else await receive(workerData as { cert: string; key: string });
+} else await receive();
