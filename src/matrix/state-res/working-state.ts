@@ -53,7 +53,8 @@ export class EventViews {
 
   of(record: AuthRecord): AuthEvent | undefined {
     const { nid } = record;
-    if (this.#views.has(nid)) return this.#views.get(nid);
+    const known = this.#views.get(nid);
+    if (known !== undefined || this.#views.has(nid)) return known;
     const view = this.#isPlainMember(record) ? this.#memberView(record) : this.#source.event(nid);
     this.#views.set(nid, view);
     return view;
