@@ -167,7 +167,7 @@ describe('threads of a room', () => {
     await expect(reads.threads(room, '@carol:one.example')).rejects.toMatchObject({ status: 403 });
     await reads.member(room, alice, bob, 'ban');
     await expect(reads.threads(room, bob)).rejects.toMatchObject({ status: 403 });
-    expect((await reads.messages(room, bob, { limit: 1 })).chunk).toHaveLength(1);
+    await expect(reads.messages(room, bob, { limit: 1 })).rejects.toMatchObject({ status: 403 });
   });
 
   test('a list rebuilt from the timelines equals the live one', async () => {
