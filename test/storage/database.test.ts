@@ -46,6 +46,37 @@ describe('INVARIANTS 1: what a reader sees', () => {
     await db.close();
   });
 
+  test('snapshots of one moment see the same, whoever of them writes in between, and each write has its own', async () => {
+    const db = open();
+    const seen = async (writes: number): Promise<number[]> =>
+      db.snapshot(async (snapshot) => {
+        const counts = [rowsIn(snapshot)];
+        for (let count = 0; count < writes; count += 1) {
+          await add(db);
+          counts.push(rowsIn(snapshot));
+        }
+        return counts;
+      });
+    expect(await Promise.all([seen(2), seen(0), seen(1)])).toEqual([[0, 0, 0], [0], [0, 0]]);
+    expect(await Promise.all([seen(1), add(db).then(() => seen(1))])).toEqual([
+      [3, 3],
+      [5, 5],
+    ]);
+    await db.close();
+  });
+
+  test('a read within a write sees the last commit, not what the write has done so far', async () => {
+    const db = open();
+    await add(db);
+    const counts = await db.write((tx) => {
+      insertRow(tx, 'unseen');
+      return [rowsOf(db), rowsIn(tx)];
+    });
+    expect(counts).toEqual([1, 2]);
+    expect(rowsOf(db)).toBe(2);
+    await db.close();
+  });
+
   test('a reply waits for what it shows to be on disk, and for nothing else', async () => {
     const db = open();
     const { promise, resolve } = Promise.withResolvers<Record<string, string>>();
