@@ -3,7 +3,7 @@ import { createHmac } from 'node:crypto';
 import { describe, expect, test } from '@jest/globals';
 import type { TestResponse } from '../support/http.ts';
 import { testConfig } from '../support/http.ts';
-import { openRoom, register, say, startUserServer, v3 } from '../support/userapi.ts';
+import { registerAll, openRoom, register, say, startUserServer, v3 } from '../support/userapi.ts';
 
 const enc = encodeURIComponent;
 const outcome = ({ status, json }: TestResponse): unknown[] => [status, json.errcode];
@@ -12,7 +12,7 @@ describe('reports', () => {
   test('of rooms, events and users are kept for the operator', async () => {
     await using server = await startUserServer();
     const { client, users, db } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     const roomId = await openRoom(client, alice);
     const eventId = await say(client, roomId, alice);
     const report = (path: string, body: object = { reason: 'bad' }): Promise<TestResponse> =>

@@ -2,7 +2,7 @@
 import { describe, expect, test } from '@jest/globals';
 import type { TestClient } from '../support/http.ts';
 import { deviceKeys, namedKey } from '../support/keys.ts';
-import { login, register, startUserServer, sync, v3, type TestSession } from '../support/userapi.ts';
+import { registerAll, login, register, startUserServer, sync, v3, type TestSession } from '../support/userapi.ts';
 
 const enc = encodeURIComponent;
 const query = async (client: TestClient, by: TestSession, ...users: string[]) =>
@@ -36,7 +36,7 @@ describe('messages to devices', () => {
   test('more than one response holds come in order, none twice, none lost', async () => {
     await using server = await startUserServer();
     const { client, users, db } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     await db.write((tx) => {
       for (let n = 0; n < 250; n += 1) {
         users.toDevice.send(tx, alice.userId as never, 'org.example.note', bob.userId as never, bob.deviceId, { n });
@@ -58,7 +58,7 @@ describe('dehydrated devices', () => {
   test('one is kept per user, gets messages, and gives them out page by page', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     const base = '/_matrix/client/unstable/org.matrix.msc3814.v1/dehydrated_device';
     expect((await client.get(base, alice.token)).json.errcode).toBe('M_NOT_FOUND');
     const put = (deviceId: string) =>

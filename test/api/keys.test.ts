@@ -3,6 +3,7 @@ import { describe, expect, test } from '@jest/globals';
 import type { TestClient } from '../support/http.ts';
 import { crossSigningKey, deviceKeys, namedKey, signedBy } from '../support/keys.ts';
 import {
+  registerAll,
   login,
   openRoom,
   password,
@@ -40,11 +41,7 @@ describe('device keys', () => {
   test('their changes reach who shares a room, by /sync and /keys/changes', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob, eve] = [
-      await register(client, 'alice'),
-      await register(client, 'bob'),
-      await register(client, 'eve'),
-    ];
+    const [alice, bob, eve] = await registerAll(client, 'alice', 'bob', 'eve');
     await openRoom(client, alice, bob);
     const since = (await sync(client, bob)).next_batch;
     await upload(client, alice, { device_keys: deviceKeys(alice.userId, alice.deviceId, namedKey(1)) });
@@ -70,7 +67,7 @@ describe('one-time keys', () => {
   test('are claimed in the order of upload, each once, then the fallback key, which /sync tells of', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     const add = (id: string) =>
       upload(client, alice, { one_time_keys: { [`signed_curve25519:${id}`]: oneTimeKey(id) } });
     for (const id of ['z', 'a', 'm']) await add(id);
@@ -96,7 +93,7 @@ describe('one-time keys', () => {
   test('each of many claims at once gets another key', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     const keys = Array.from({ length: 30 }, (_, index) => [`signed_curve25519:k${index}`, oneTimeKey(`k${index}`)]);
     await upload(client, alice, { one_time_keys: Object.fromEntries(keys) });
     const claimed = await Promise.all(keys.map(() => claim(client, bob, alice)));
@@ -147,7 +144,7 @@ describe('cross-signing', () => {
   test('keys that the master key did not sign, or that name another, are refused', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     const unsigned = { ...keysOf(alice), self_signing_key: crossSigningKey(alice.userId, 'self_signing', selfSigning) };
     expect((await publish(client, alice, unsigned)).json.errcode).toBe('M_INVALID_SIGNATURE');
     expect((await publish(client, alice, keysOf(bob))).json.errcode).toBe('M_INVALID_PARAM');
@@ -166,11 +163,7 @@ describe('cross-signing', () => {
   test('signatures are verified and shown to whom they concern', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob, eve] = [
-      await register(client, 'alice'),
-      await register(client, 'bob'),
-      await register(client, 'eve'),
-    ];
+    const [alice, bob, eve] = await registerAll(client, 'alice', 'bob', 'eve');
     await openRoom(client, alice, bob, eve);
     const keys = deviceKeys(alice.userId, alice.deviceId, device);
     await upload(client, alice, { device_keys: keys });

@@ -1,6 +1,7 @@
 import { describe, expect, test } from '@jest/globals';
 import { FakeClock } from '../support/fake-clock.ts';
 import {
+  registerAll,
   openRoom,
   register,
   say,
@@ -23,11 +24,7 @@ describe('presence', () => {
   test('is set, asked for and told to who shares a room; others may not ask', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob, eve] = [
-      await register(client, 'alice'),
-      await register(client, 'bob'),
-      await register(client, 'eve'),
-    ];
+    const [alice, bob, eve] = await registerAll(client, 'alice', 'bob', 'eve');
     await openRoom(client, alice, bob);
     const since = (await sync(client, bob)).next_batch;
     expect((await put(client, alice, { presence: 'unavailable', status_msg: 'Lunch' })).json).toEqual({});

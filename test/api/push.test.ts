@@ -2,7 +2,16 @@
 import { describe, expect, test } from '@jest/globals';
 import { startPushGateway } from '../support/push-gateway.ts';
 import { firstPause, loopback, pusherBody, pushersOf, readUpTo, setPusher, startPushServer } from '../support/push.ts';
-import { openRoom, register, say, startUserServer, temporaryFolder, v3, type TestSession } from '../support/userapi.ts';
+import {
+  registerAll,
+  openRoom,
+  register,
+  say,
+  startUserServer,
+  temporaryFolder,
+  v3,
+  type TestSession,
+} from '../support/userapi.ts';
 
 const enc = encodeURIComponent;
 
@@ -238,7 +247,7 @@ describe('a server that starts again', () => {
     let people: TestSession[] = [];
     {
       await using server = await start();
-      people = [await register(server.client, 'alice'), await register(server.client, 'bob')];
+      people = await registerAll(server.client, 'alice', 'bob');
       people.push(await register(server.client, 'eve'));
       const [alice, bob, eve] = people as [TestSession, TestSession, TestSession];
       roomId = await openRoom(server.client, alice, bob, eve);

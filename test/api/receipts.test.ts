@@ -1,6 +1,6 @@
 /** Receipts, the fully-read marker, typing. */
 import { describe, expect, test } from '@jest/globals';
-import { openRoom, register, say, startUserServer, sync, v3 } from '../support/userapi.ts';
+import { registerAll, openRoom, register, say, startUserServer, sync, v3 } from '../support/userapi.ts';
 
 const enc = encodeURIComponent;
 
@@ -11,7 +11,7 @@ describe('receipts', () => {
   test('move only forward, and private ones are seen by their owner alone', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     const roomId = await openRoom(client, alice, bob);
     const first = await say(client, roomId, alice);
     const second = await say(client, roomId, alice);
@@ -61,7 +61,7 @@ describe('receipts', () => {
   test('the fully-read marker is room account data that only goes forward', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     const roomId = await openRoom(client, alice);
     const first = await say(client, roomId, alice);
     const second = await say(client, roomId, alice);
@@ -94,11 +94,7 @@ describe('typing', () => {
   test('lists change once per start and end, and time out', async () => {
     await using server = await startUserServer();
     const { client, clock, entries } = server;
-    const [alice, bob, eve] = [
-      await register(client, 'alice'),
-      await register(client, 'bob'),
-      await register(client, 'eve'),
-    ];
+    const [alice, bob, eve] = await registerAll(client, 'alice', 'bob', 'eve');
     const roomId = await openRoom(client, alice, bob);
     const path = (by: string) => `${v3}/rooms/${enc(roomId)}/typing/${enc(by)}`;
     const typing = (answer: Awaited<ReturnType<typeof sync>>) =>

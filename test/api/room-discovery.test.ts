@@ -1,6 +1,6 @@
 import { describe, expect, test } from '@jest/globals';
 import type { TestResponse } from '../support/http.ts';
-import { register, v3, type TestSession } from '../support/userapi.ts';
+import { registerAll, register, v3, type TestSession } from '../support/userapi.ts';
 import { ok, useTalkers } from '../support/talkers.ts';
 
 const enc = encodeURIComponent;
@@ -249,7 +249,7 @@ describe('a room’s summary', () => {
 describe('mutual rooms', () => {
   test('are those in which both are, in batches', async () => {
     const { client } = scene.server;
-    const [one, other] = [await register(client, 'one'), await register(client, 'other')];
+    const [one, other] = await registerAll(client, 'one', 'other');
     const shared = await Promise.all(Array.from({ length: 102 }, () => scene.create(one, { preset: 'public_chat' })));
     await Promise.all(shared.map((roomId) => join(other, roomId)));
     await scene.create(one, { invite: [other.userId] });

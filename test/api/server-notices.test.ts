@@ -1,7 +1,15 @@
 import { describe, expect, test } from '@jest/globals';
 import type { UserId } from '../../src/matrix/ids.ts';
 import type { TestResponse } from '../support/http.ts';
-import { register, startUserServer, sync, v3, type TestSession, type UserServer } from '../support/userapi.ts';
+import {
+  registerAll,
+  register,
+  startUserServer,
+  sync,
+  v3,
+  type TestSession,
+  type UserServer,
+} from '../support/userapi.ts';
 
 const enc = encodeURIComponent;
 const notify = async ({ db, modules }: UserServer, user: TestSession, body: string): Promise<string> => {
@@ -55,7 +63,7 @@ describe('server notices', () => {
   test('are sent by administrators, once for each transaction id', async () => {
     await using server = await startUserServer();
     const { client, users, db } = server;
-    const [admin, alice] = [await register(client, 'admin'), await register(client, 'alice')];
+    const [admin, alice] = await registerAll(client, 'admin', 'alice');
     const path = '/_synapse/admin/v1/send_server_notice';
     const notice = { user_id: alice.userId, content: { msgtype: 'm.text', body: 'Hello' } };
     expect((await client.post(path, notice, alice.token)).json.errcode).toBe('M_FORBIDDEN');

@@ -1,6 +1,6 @@
 /** What a user keeps: account data, profile, filters; and what is left when the account is closed. */
 import { describe, expect, test } from '@jest/globals';
-import { login, openRoom, register, say, startUserServer, sync, v3 } from '../support/userapi.ts';
+import { registerAll, login, openRoom, register, say, startUserServer, sync, v3 } from '../support/userapi.ts';
 
 const enc = encodeURIComponent;
 
@@ -146,7 +146,7 @@ describe('filters', () => {
   test('the same filter gets the same id, and is its owner’s', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     const path = `${v3}/user/${enc(alice.userId)}/filter`;
     const filter = { room: { timeline: { limit: 3 } } };
     const { filter_id: id } = (await client.post(path, filter, alice.token)).json;
@@ -163,7 +163,7 @@ describe('deactivation', () => {
   test('ends sessions and profile, leaves all rooms, and keeps the name taken', async () => {
     await using server = await startUserServer();
     const { client, db, users } = server;
-    const [alice, bob] = [await register(client, 'alice'), await register(client, 'bob')];
+    const [alice, bob] = await registerAll(client, 'alice', 'bob');
     const phone = await login(client, 'alice', 'PHONE');
     const roomId = await openRoom(client, bob, alice);
     await client.put(`${v3}/profile/${enc(alice.userId)}/displayname`, { displayname: 'Alice' }, alice.token);
@@ -183,11 +183,7 @@ describe('deactivation', () => {
   test('with erase, who joins later sees the events redacted, by every endpoint', async () => {
     await using server = await startUserServer();
     const { client } = server;
-    const [alice, bob, carol] = [
-      await register(client, 'alice'),
-      await register(client, 'bob'),
-      await register(client, 'carol'),
-    ];
+    const [alice, bob, carol] = await registerAll(client, 'alice', 'bob', 'carol');
     const roomId = await openRoom(client, bob, alice);
     const said = await say(client, roomId, alice, { body: 'mine' });
     const identifier = { type: 'm.id.user', user: 'alice' };

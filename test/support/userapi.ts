@@ -104,6 +104,16 @@ export async function register(client: TestClient, username: string, more: objec
   return { userId: json.user_id, deviceId: json.device_id, token: json.access_token };
 }
 
+/** Makes accounts of these names, one after the other. */
+export async function registerAll<const Names extends readonly string[]>(
+  client: TestClient,
+  ...names: Names
+): Promise<{ -readonly [At in keyof Names]: TestSession }> {
+  const made: TestSession[] = [];
+  for (const name of names) made.push(await register(client, name));
+  return made as { -readonly [At in keyof Names]: TestSession };
+}
+
 /** Logs in on another device. */
 export async function login(client: TestClient, username: string, deviceId: string): Promise<TestSession> {
   const identifier = { type: 'm.id.user', user: username };
