@@ -5,24 +5,12 @@ import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
 import { databaseFiles } from '../../src/modules/ground.ts';
 import { openDatabase, sql } from '../../src/storage/index.ts';
 import { type Client, registerAccount } from '../support/client.ts';
-import {
-  freePort,
-  neurite,
-  repository,
-  startServerProcess,
-  temporaryFolder,
-  type ServerProcess,
-} from '../support/server-process.ts';
+import { freePort, neurite, repository, startServerProcess, type ServerProcess } from '../support/server-process.ts';
+import { useFolders } from '../support/folders.ts';
 
 const v3 = '/_matrix/client/v3';
-const folders: string[] = [];
-const folder = (): string => {
-  folders.push(temporaryFolder());
-  return folders.at(-1) ?? '';
-};
-afterAll(() => {
-  for (const each of folders) rmSync(each, { recursive: true, force: true });
-});
+
+const folder = useFolders();
 
 describe('the command line', () => {
   let data = '';

@@ -1,21 +1,16 @@
 /** The server as its operator meets it: stopping, logs, metrics. */
 import { once } from 'node:events';
-import { existsSync, rmSync, statSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from '@jest/globals';
+import { beforeAll, describe, expect, test } from '@jest/globals';
 import { registerAccount } from '../support/client.ts';
-import { startServerProcess, temporaryFolder, type ServerProcess } from '../support/server-process.ts';
+import { startServerProcess, type ServerProcess } from '../support/server-process.ts';
+import { useFolders } from '../support/folders.ts';
 
 const v3 = '/_matrix/client/v3';
-const folders: string[] = [];
-const folder = (): string => {
-  folders.push(temporaryFolder());
-  return folders.at(-1) ?? '';
-};
-afterAll(() => {
-  for (const each of folders) rmSync(each, { recursive: true, force: true });
-});
+
+const folder = useFolders();
 
 describe('stopping', () => {
   test('answers long polls with their own token, checkpoints the database and ends with 0 within 10 s', async () => {
