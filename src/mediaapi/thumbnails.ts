@@ -98,9 +98,14 @@ export class Thumbnails {
     return this.#jobs.drain();
   }
 
-  async #info(blob: BlobRow, remote: boolean): Promise<ImageInfo> {
-    if (blob.format === null) throw failure('broken', remote);
-    return knownInfo(blob) ?? (await this.#jobs.run(blob.hash, () => this.#run(blob, [], remote))).info;
+  #info(blob: BlobRow, remote: boolean): Promise<ImageInfo> {
+    const { hash } = blob;
+    // In its turn: the usual sizes, which may be in the making, show whether an image with a proper head can be read on.
+    return this.#jobs.run(hash, async () => {
+      const reason = blob.format === null ? 'broken' : this.#failures.get(hash);
+      if (reason !== undefined) throw failure(reason, remote);
+      return knownInfo(blob) ?? (await this.#run(blob, [], remote)).info;
+    });
   }
 
   async #prepare(blob: BlobRow): Promise<void> {
