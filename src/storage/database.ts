@@ -294,8 +294,9 @@ export class Database implements Reader {
     const number = this.#durability.commit(this.head, tx.touched);
     // A group so large that it used up the reservation on disk: nobody may see its Positions before its own is there.
     if (this.#sequence.unsettled) this.#durability.syncNow();
-    this.#effects(tx.committed);
+    // The disk works meanwhile.
     this.#durability.sync();
+    this.#effects(tx.committed);
     void this.#durability.wait(number).then(() => {
       this.#sequence.settle(bound);
       this.#effects(tx.durable);

@@ -134,7 +134,9 @@ export const joinBig: Scenario = {
   prepare: async (target, { members }) => {
     const { room } = await bigRoom(target, members);
     return async () => {
-      const newcomers = await many(8, () => account(target));
+      const newcomers = await many(16, () => account(target));
+      // Clients that are there already, each with its connection.
+      for (const newcomer of newcomers) await newcomer.must('GET', `${v3}/account/whoami`);
       const values: number[] = [];
       for (const newcomer of newcomers) values.push(await timed(() => newcomer.join(room)));
       return median(values);

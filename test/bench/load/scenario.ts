@@ -54,6 +54,6 @@ export const repeated = async (times: number, work: () => Promise<unknown>): Pro
 };
 
 /** Requests of a kind that come before the first that counts: a server that has just started is slower than it will be. */
-export const warmUp = 200;
+export const warmUp = 500;
 
 export const publicRoom = (client: Client): Promise<string> => client.createRoom({ preset: 'public_chat' });
