@@ -14,6 +14,9 @@ import type { FailedPdu } from './pdus.ts';
 const perCheck = 32;
 /** Events that are stored at a time. */
 const perStore = 64;
+/** What comes first is all that a small room has, or one without its members, and somebody waits for it: larger parts. */
+const atFirst = 512;
+const perCheckAtFirst = 128;
 /** Failures that are told. */
 const mostFailures = 100;
 
@@ -37,6 +40,7 @@ export class EventBundle {
   readonly #citing = new Map<EventId, Waiting[]>();
   #queue: (RoomEvent | Waiting)[] = [];
   #storing: Promise<void> = Promise.resolve();
+  #taken = 0;
   /** The first ones of those that failed checks 1 to 3. */
   readonly failed: FailedPdu[] = [];
 
@@ -60,7 +64,7 @@ export class EventBundle {
   async add(texts: Iterable<string>, each: (event: RoomEvent) => void = () => undefined): Promise<void> {
     let part: string[] = [];
     for (const text of texts) {
-      if (part.push(text) < perCheck) continue;
+      if (part.push(text) < (this.#taken < atFirst ? perCheckAtFirst : perCheck)) continue;
       await this.#check(part, each);
       part = [];
     }
@@ -75,6 +79,7 @@ export class EventBundle {
   }
 
   async #check(texts: readonly string[], each: (event: RoomEvent) => void): Promise<void> {
+    this.#taken += texts.length;
     const { roomId, rules } = this.#room;
     const isKnown = (id: EventId): boolean => !this.#wants(id);
     const wish = { roomId, anyReferenceCount: true, isKnown };
