@@ -11,29 +11,16 @@ import type { Measure } from '../util/metrics.ts';
 import { Checkpointer } from './checkpoint.ts';
 import type { Connection, Snapshot } from './connection.ts';
 import { Durability, Shown } from './durability.ts';
-import { CommitError, NotReady } from './errors.ts';
 import { databaseMeasures, type Counters } from './measures.ts';
 import type { Reader } from './read-only.ts';
 import { Readers } from './readers.ts';
 import { Sequence, type Position } from './sequence.ts';
 import { sql } from './statement.ts';
-import { GroupTx, updateReservation, type Tx } from './transaction.ts';
+import { type GroupTx, updateReservation, type Tx } from './transaction.ts';
+import { type Finished, WriteQueue } from './write-queue.ts';
 
 /** A unit of work may not be asynchronous: no `await` ever sits inside a transaction. */
 export type NotPromise<T> = T extends PromiseLike<unknown> ? never : T;
-
-interface Unit {
-  readonly work: (tx: Tx) => unknown;
-  readonly resolve: (value: unknown) => void;
-  readonly reject: (error: unknown) => void;
-  /** How often it was thrown back because something was not ready. */
-  throwbacks: number;
-}
-
-interface Finished {
-  readonly unit: Unit;
-  readonly value: unknown;
-}
 
 export interface DatabaseOptions {
   readonly path: string;
@@ -44,15 +31,6 @@ export interface DatabaseOptions {
   readonly log?: Logger;
 }
 
-/** Work done in one group before it commits and gives the loop a turn, in ms: what others wait for a quick answer. */
-const groupBudgetMs = 4;
-/** Times that a unit may be thrown back. */
-const mostThrowbacks = 30;
-const begin = sql('BEGIN IMMEDIATE');
-const commit = sql('COMMIT');
-const openUnit = sql('SAVEPOINT unit');
-const keepUnit = sql('RELEASE unit');
-const undoUnit = sql('ROLLBACK TO unit');
 const selectReservation = sql<[], { reserved: number }>('SELECT reserved FROM kernel_sequence WHERE id = 1');
 
 export class Database implements Reader {
@@ -64,10 +42,7 @@ export class Database implements Reader {
   readonly #durability: Durability;
   readonly #checkpointer: Checkpointer;
   readonly #counters: Counters = { commits: 0, units: 0, failedUnits: 0, failedCommits: 0, largestGroup: 0 };
-  #queue: Unit[] = [];
-  #scheduled = false;
-  #holds = 0;
-  #closed = false;
+  readonly #queue: WriteQueue;
 
   /** Opens an existing, migrated database file (see `openDatabase`). */
   constructor(writer: Connection, options: DatabaseOptions) {
@@ -77,6 +52,13 @@ export class Database implements Reader {
     this.#sequence = new Sequence(writer.get(selectReservation)?.reserved ?? 0);
     this.#reserveNow();
     this.#readers = new Readers(options.path, writer);
+    this.#queue = new WriteQueue({
+      writer,
+      readers: this.#readers,
+      sequence: this.#sequence,
+      counters: this.#counters,
+      committed: (tx, finished) => this.#settle(tx, finished),
+    });
     this.#durability = new Durability(`${options.path}-wal`, this.head, options.onFatal);
     this.#checkpointer = new Checkpointer(options.path, () => this.hold(), options.log);
   }
@@ -97,11 +79,7 @@ export class Database implements Reader {
    * unit of the group.
    */
   write<T>(work: (tx: Tx) => NotPromise<T>): Promise<T> {
-    if (this.#closed) return Promise.reject(new Error('the database is closed'));
-    return new Promise<T>((resolve, reject) => {
-      this.#queue.push({ work, resolve: resolve as (value: unknown) => void, reject, throwbacks: 0 });
-      this.#schedule();
-    });
+    return this.#queue.add(work);
   }
 
   /**
@@ -151,14 +129,7 @@ export class Database implements Reader {
 
   /** Keeps writes in their queue (for the last short pass of a checkpoint) until the returned function is called. */
   hold(): () => void {
-    this.#holds += 1;
-    let held = true;
-    return () => {
-      if (!held) return;
-      held = false;
-      this.#holds -= 1;
-      this.#schedule();
-    };
+    return this.#queue.hold();
   }
 
   /** What is counted here, for the metrics. */
@@ -169,8 +140,7 @@ export class Database implements Reader {
   /** Commits what waits, puts it on disk, checkpoints and closes. */
   async close(): Promise<void> {
     await this.#checkpointer.close();
-    while (this.#queue.length > 0) await this.write(() => undefined).catch(() => undefined);
-    this.#closed = true;
+    await this.#queue.close();
     await this.flushed();
     await this.#durability.close();
     this.#readers.close();
@@ -178,115 +148,8 @@ export class Database implements Reader {
     this.#writer.close();
   }
 
-  #schedule(): void {
-    if (this.#scheduled || this.#holds > 0 || this.#queue.length === 0) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      if (this.#holds === 0) this.#runGroup();
-      this.#schedule();
-    });
-  }
-
-  #runGroup(): void {
-    const [first] = this.#queue;
-    if (first !== undefined && this.#queue.length === 1) return this.#runAlone(first);
-    const started = performance.now();
-    const tx = new GroupTx(this.#writer, this.#sequence);
-    const finished: Finished[] = [];
-    const taken: Unit[] = [];
-    const reservedBefore = this.#sequence.reservedBound;
-    try {
-      this.#readers.writeBegins();
-      this.#writer.run(begin);
-      if (this.#sequence.low) tx.reserve();
-      while (this.#queue.length > 0 && (taken.length === 0 || performance.now() - started < groupBudgetMs)) {
-        const unit = this.#queue.shift();
-        if (unit === undefined) break;
-        taken.push(unit);
-        this.#runUnit(tx, unit, finished);
-      }
-      this.#writer.run(commit);
-    } catch (error) {
-      this.#sequence.restore(reservedBefore);
-      return this.#failGroup(taken, error);
-    } finally {
-      this.#readers.writeEnded();
-    }
-    this.#settleGroup(tx, finished);
-  }
-
-  /** A group of one: the transaction itself is what a failure takes back, without the cost of a savepoint. */
-  #runAlone(unit: Unit): void {
-    this.#queue = [];
-    const tx = new GroupTx(this.#writer, this.#sequence);
-    const reservedBefore = this.#sequence.reservedBound;
-    let isDone = false;
-    let value: unknown;
-    try {
-      this.#readers.writeBegins();
-      this.#writer.run(begin);
-      if (this.#sequence.low) tx.reserve();
-      value = unit.work(tx);
-      isDone = true;
-      this.#writer.run(commit);
-    } catch (error) {
-      this.#sequence.restore(reservedBefore);
-      // A full disk may have rolled it back already: that is a fault of the commit, not of the unit.
-      if (isDone || !this.#writer.raw.inTransaction) return this.#failGroup([unit], error);
-      this.#writer.exec('ROLLBACK');
-      return this.#failUnit(unit, error);
-    } finally {
-      this.#readers.writeEnded();
-    }
-    this.#settleGroup(tx, [{ unit, value }]);
-  }
-
-  #runUnit(tx: GroupTx, unit: Unit, finished: Finished[]): void {
-    const mark = tx.mark();
-    this.#writer.run(openUnit);
-    try {
-      const value = unit.work(tx);
-      this.#writer.run(keepUnit);
-      finished.push({ unit, value });
-    } catch (error) {
-      // A full disk may have rolled the whole transaction back: then no unit of the group stands.
-      if (!this.#writer.raw.inTransaction) throw error;
-      this.#writer.run(undoUnit);
-      this.#writer.run(keepUnit);
-      tx.rollbackTo(mark);
-      this.#failUnit(unit, error);
-    }
-  }
-
-  /** Nothing of the unit stands: it is told, or runs again when what it lacked is there. */
-  #failUnit(unit: Unit, error: unknown): void {
-    if (error instanceof NotReady && unit.throwbacks < mostThrowbacks) return this.#throwBack(unit, error);
-    this.#counters.failedUnits += 1;
-    unit.reject(error);
-  }
-
-  /** The unit runs again, behind what waits by then. */
-  #throwBack(unit: Unit, { ready }: NotReady): void {
-    unit.throwbacks += 1;
-    ready().then(() => {
-      if (this.#closed) return unit.reject(new Error('the database is closed'));
-      this.#queue.push(unit);
-      this.#schedule();
-    }, unit.reject);
-  }
-
-  /** Nothing of the group stands. Units that failed by themselves have their own error already. */
-  #failGroup(taken: readonly Unit[], cause: unknown): void {
-    if (this.#writer.raw.inTransaction) this.#writer.exec('ROLLBACK');
-    this.#counters.failedCommits += 1;
-    const error = new CommitError(cause);
-    // Without a transaction to put them in, those that wait have no better chance.
-    for (const unit of taken.length > 0 ? taken : this.#queue.splice(0)) unit.reject(error);
-  }
-
   /** The group is committed: its effects in memory are due now, the others once it is on disk. */
-  #settleGroup(tx: GroupTx, finished: readonly Finished[]): void {
+  #settle(tx: GroupTx, finished: readonly Finished[]): void {
     this.#counters.commits += 1;
     this.#counters.units += finished.length;
     this.#counters.largestGroup = Math.max(this.#counters.largestGroup, finished.length);
