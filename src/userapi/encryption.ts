@@ -11,6 +11,7 @@ import type { Devices } from './devices.ts';
 import { KeyBackups } from './key-backup.ts';
 import { DeviceKeys, Signatures } from './keys.ts';
 import { OneTimeKeys } from './one-time-keys.ts';
+import { followLists } from './remote/list-follower.ts';
 import { RemoteLists } from './remote/lists.ts';
 import { ToDevice } from './to-device.ts';
 
@@ -43,7 +44,8 @@ export function createEncryption(
   const signatures = new Signatures();
   const deviceKeys = new DeviceKeys(devices, deviceLists, signatures);
   const oneTimeKeys = new OneTimeKeys(bus, clock, devices);
-  const remoteLists = new RemoteLists({ bus, rooms, changes: deviceLists, signatures, isLocal });
+  const remoteLists = new RemoteLists({ rooms, changes: deviceLists, signatures });
+  followLists({ bus, rooms, lists: remoteLists, isLocal });
   const crossSigning = new CrossSigning({
     ...{ devices, deviceKeys, signatures, lists: deviceLists },
     remoteMaster: (snapshot, user) => remoteLists.signingKey(snapshot, user, 'master'),

@@ -1,13 +1,12 @@
 /**
  * Device lists of remote users who share a room with a local one (S-S API v1.19 §Device Management), as far as they need
- * no network: what is known, which updates follow on each other, and that a list goes with the last shared room
- * (INVARIANTS 19). `list-fetcher.ts` fetches what is missing.
+ * no network: what is known, and which updates follow on each other. `list-fetcher.ts` fetches what is missing,
+ * `list-follower.ts` lets go of a list with the last shared room.
  */
-import type { Bus, RoomNid, StoredEntry } from '../../bus/index.ts';
 import { serverNameOf, type UserId } from '../../matrix/ids.ts';
 import type { JsonObject } from '../../matrix/json.ts';
 import type { RoomReader } from '../../roomserver/index.ts';
-import { asPosition, type Position, type Snapshot, type Tx } from '../../storage/index.ts';
+import type { Snapshot, Tx } from '../../storage/index.ts';
 import type { DeviceLists } from '../device-lists.ts';
 import type { Signatures } from '../keys.ts';
 import {
@@ -43,15 +42,10 @@ export interface ListWatcher {
   dropped(tx: Tx, userId: UserId): void;
 }
 
-type StateMove = Extract<StoredEntry, { topic: 'room.event' | 'room.state' | 'room.unpartial' }>;
-const movesState = (entry: StoredEntry): entry is StateMove =>
-  entry.topic === 'room.event' || entry.topic === 'room.state' || entry.topic === 'room.unpartial';
-
 /** How many updates since the last fetch are remembered. */
 const maxSeen = 100;
 /** How many users' changes are held while rooms are partial. */
 const maxHeld = 20_000;
-const memberType = 'm.room.member';
 
 const hasKeys = ({ devices, signingKeys }: RemoteUserKeys): boolean =>
   Object.keys(signingKeys).length > 0 || devices.some(({ keys }) => keys !== undefined);
@@ -60,24 +54,12 @@ export class RemoteLists {
   readonly #rooms: RoomReader;
   readonly #changes: DeviceLists;
   readonly #signatures: Signatures;
-  readonly #isLocal: (user: UserId) => boolean;
   #watcher: ListWatcher | undefined;
 
-  constructor(parts: {
-    readonly bus: Bus;
-    readonly rooms: RoomReader;
-    readonly changes: DeviceLists;
-    readonly signatures: Signatures;
-    readonly isLocal: (user: UserId) => boolean;
-  }) {
+  constructor(parts: { readonly rooms: RoomReader; readonly changes: DeviceLists; readonly signatures: Signatures }) {
     this.#rooms = parts.rooms;
     this.#changes = parts.changes;
     this.#signatures = parts.signatures;
-    this.#isLocal = parts.isLocal;
-    parts.bus.addProjection({
-      name: 'userapi.remote_lists',
-      apply: (tx, entry, position) => this.#follow(tx, entry, position),
-    });
   }
 
   watch(watcher: ListWatcher): void {
@@ -88,6 +70,19 @@ export class RemoteLists {
   isShared(snapshot: Snapshot, userId: UserId): boolean {
     const rooms = this.#rooms.joinedRooms(snapshot, userId);
     return rooms.some((room) => this.#rooms.joinedLocalUsers(snapshot, room, 1).length > 0);
+  }
+
+  /** Users of whom anything is known, or wanted. */
+  listed(snapshot: Snapshot): UserId[] {
+    return snapshot.all(rows.selectListed).map(({ user_id: user }) => user);
+  }
+
+  isListed(snapshot: Snapshot, userId: UserId): boolean {
+    return snapshot.get(rows.selectList, userId) !== undefined;
+  }
+
+  isEmpty(snapshot: Snapshot): boolean {
+    return snapshot.get(rows.selectAny) === undefined;
   }
 
   isFresh(snapshot: Snapshot, userId: UserId): boolean {
@@ -172,7 +167,7 @@ export class RemoteLists {
   replace(tx: Tx, userId: UserId, list: RemoteList): boolean {
     const row = tx.get(rows.selectList, userId);
     if (!this.isShared(tx, userId)) {
-      if (row !== undefined) this.#drop(tx, userId);
+      if (row !== undefined) this.drop(tx, userId);
       return false;
     }
     const before = this.keys(tx, userId);
@@ -210,52 +205,11 @@ export class RemoteLists {
     return news.length;
   }
 
-  /** The projection: who shares no room any more is followed no longer (INVARIANTS 19). */
-  #follow(tx: Tx, entry: StoredEntry, position: Position): void {
-    if (!movesState(entry)) return;
-    if (entry.topic === 'room.unpartial') this.#release(tx);
-    if (tx.get(rows.selectAny) === undefined) return;
-    if (entry.topic === 'room.event') {
-      if (!entry.stateChanged) return this.#wasAway(tx, entry);
-      const event = this.#rooms.event(tx, entry.event);
-      const before = this.#rooms.snapshotAt(tx, entry.room, asPosition(position - 1));
-      // Built on the state that was current: then it has changed its own key and nothing else.
-      if (event?.snapshot === before && before !== 0) {
-        if (entry.type === memberType && entry.stateKey !== null) this.#left(tx, entry.room, entry.stateKey as UserId);
-        return;
-      }
-      this.#compare(tx, entry.room, position);
-    } else this.#compare(tx, entry.room, position);
-  }
-
-  /**
-   * A member event came that changes nothing any more, such as one that the full state of a partial room admits late: who
-   * left by it and is back has sent no updates in between.
-   */
-  #wasAway(tx: Tx, { type, stateKey, event }: Extract<StateMove, { topic: 'room.event' }>): void {
-    if (type !== memberType || stateKey === null || this.#rooms.membershipOf(tx, event) === 'join') return;
-    this.#mistrust(tx, stateKey as UserId);
-  }
-
   /** Updates of a list may have been missed. */
-  #mistrust(tx: Tx, user: UserId): void {
+  mistrust(tx: Tx, user: UserId): void {
     if (!this.isFresh(tx, user) || !this.isShared(tx, user)) return;
     this.want(tx, user, true);
     this.#watcher?.updated(tx, user, 0);
-  }
-
-  #compare(tx: Tx, room: RoomNid, position: Position): void {
-    const before = this.#rooms.snapshotAt(tx, room, asPosition(position - 1));
-    const now = this.#rooms.currentSnapshot(tx, room);
-    if (before === 0 || now === 0 || before === now) return;
-    for (const { type, stateKey } of this.#rooms.stateDifference(tx, before, now)) {
-      if (type !== memberType) continue;
-      this.#left(tx, room, stateKey as UserId);
-      // Since when a user is not there whom we took for a member is not known: another room may have come too late.
-      const old = this.#rooms.stateEvent(tx, before, memberType, stateKey);
-      const hasGone = this.#rooms.membership(tx, room, stateKey as UserId)?.membership !== 'join';
-      if (hasGone && old !== 0 && this.#rooms.membershipOf(tx, old) === 'join') this.#mistrust(tx, stateKey as UserId);
-    }
   }
 
   /** Who is in a partial room is not known yet: clients are told of his change when it is. */
@@ -265,7 +219,7 @@ export class RemoteLists {
   }
 
   /** A room became whole: its members among those who wait are told of. */
-  #release(tx: Tx): void {
+  release(tx: Tx): void {
     for (const { user_id: userId } of tx.all(rows.selectHeld)) {
       if (!this.isShared(tx, userId)) continue;
       tx.run(rows.deleteHeld, userId);
@@ -273,22 +227,8 @@ export class RemoteLists {
     }
   }
 
-  /** A member entry of this user changed. */
-  #left(tx: Tx, room: RoomNid, user: UserId): void {
-    if (this.#rooms.membership(tx, room, user)?.membership === 'join') return;
-    if (!this.#isLocal(user)) {
-      if (tx.get(rows.selectList, user) !== undefined && !this.isShared(tx, user)) this.#drop(tx, user);
-      return;
-    }
-    if (this.#rooms.joinedLocalUsers(tx, room, 1).length > 0) return;
-    // We are out of this room altogether: whoever is in it may share none with us any more.
-    for (const { user_id: other } of tx.all(rows.selectListed)) {
-      if (this.#rooms.membership(tx, room, other)?.membership === 'join' && !this.isShared(tx, other))
-        this.#drop(tx, other);
-    }
-  }
-
-  #drop(tx: Tx, userId: UserId): void {
+  /** The last shared room with a user has ended: nothing is known of him any more. */
+  drop(tx: Tx, userId: UserId): void {
     tx.run(rows.deleteList, userId);
     tx.run(rows.deleteDevices, userId);
     tx.run(rows.deleteSigningKeys, userId);
