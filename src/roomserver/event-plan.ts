@@ -83,7 +83,7 @@ export function templateOf(
 
 /** The forward extremities (the deepest of them, where there are too many) and the state that they lead to. */
 function groundOf({ stores, resolver }: PipelineTools, tx: Tx, room: Room): Ground {
-  const all = stores.rooms.extremities(tx, room.nid).map((nid) => stores.events.knownMeta(tx, nid));
+  const all = stores.graph.extremities(tx, room.nid).map((nid) => stores.events.knownMeta(tx, nid));
   if (all.length === 0) throw matrixError.forbidden('This server is not in the room');
   const current = stores.rooms.head(tx, room.nid).snapshot;
   if (all.length <= maxPrevEvents) {

@@ -1,5 +1,6 @@
 /** Roomserver: the only writer of room state. */
 export type * from './core.ts';
+export type * from './room-reader.ts';
 export { blockedBy, blockRoom, unblockRoom } from './perform/blocked-rooms.ts';
 export { firstPlaceFrom, purgeHistory, purgeRoom, type HistoryPurge, type PurgeParts } from './perform/purge.ts';
 export type { AliasActor, RoomAliases } from './perform/alias.ts';

@@ -4,7 +4,7 @@
  */
 import type { ServerName, UserId } from '../matrix/ids.ts';
 import type { Snapshot } from '../storage/index.ts';
-import type { RoomReader } from './core.ts';
+import type { RoomReader } from './room-reader.ts';
 import { eventReader } from './reader/events.ts';
 import { hostReader } from './reader/hosts.ts';
 import { memberReader } from './reader/members.ts';
@@ -42,12 +42,16 @@ export function roomReader(stores: Stores): RoomReader {
 
 type Part<K extends keyof RoomReader> = Pick<RoomReader, K>;
 
-const headReader = ({ rooms, events }: Stores): Part<'room' | 'roomByNid' | 'allRooms' | 'forwardExtremities'> => ({
+const headReader = ({
+  rooms,
+  graph,
+  events,
+}: Stores): Part<'room' | 'roomByNid' | 'allRooms' | 'forwardExtremities'> => ({
   room: (snapshot, roomId) => rooms.byId(snapshot, roomId),
   roomByNid: (snapshot, nid) => rooms.byNid(snapshot, nid),
   allRooms: (snapshot) => rooms.withState(snapshot),
   forwardExtremities: (snapshot, room) =>
-    rooms.extremities(snapshot, room).flatMap((nid) => events.stored(snapshot, nid) ?? []),
+    graph.extremities(snapshot, room).flatMap((nid) => events.stored(snapshot, nid) ?? []),
 });
 
 function timelineReader({

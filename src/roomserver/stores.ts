@@ -5,6 +5,7 @@ import type { Snapshot } from '../storage/index.ts';
 import { StateStore } from './state/snapshots.ts';
 import { ErasedSenders } from './storage/erased.ts';
 import { EventStore } from './storage/events.ts';
+import { GraphStore } from './storage/graph.ts';
 import { MemberStore } from './storage/membership.ts';
 import { PartialStore } from './storage/partial.ts';
 import { OutOfBandStore } from './storage/out-of-band.ts';
@@ -19,6 +20,7 @@ export interface Stores {
   readonly keys: Names<StateKeyNid>;
   readonly events: EventStore;
   readonly rooms: RoomStore;
+  readonly graph: GraphStore;
   readonly members: MemberStore;
   readonly partial: PartialStore;
   readonly outOfBand: OutOfBandStore;
@@ -37,6 +39,7 @@ export function openStores(snapshot: Snapshot, serverName: ServerName, stateCach
     types,
     keys,
     rooms,
+    graph: new GraphStore(),
     outOfBand,
     events: new EventStore(counterOf(snapshot, 'events'), types, keys),
     members: new MemberStore(keys, rooms, serverName),

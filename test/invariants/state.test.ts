@@ -28,7 +28,7 @@ const extremities = (room: SignedRoom): string[] =>
   server.rooms.read((db) => {
     const { core } = server.rooms;
     const nid = core.room(db, room.roomId)?.nid ?? (0 as never);
-    return core.stores.rooms.extremities(db, nid).map((event) => core.event(db, event)?.eventId as string);
+    return core.stores.graph.extremities(db, nid).map((event) => core.event(db, event)?.eventId as string);
   });
 
 describe('INVARIANTS 3: two lanes a room', () => {
@@ -42,7 +42,7 @@ describe('INVARIANTS 3: two lanes a room', () => {
         const event = core.roomEvent(db, core.eventById(db, id)?.nid as never);
         expect(event.prevEvents).toEqual([sent[index - 1]]);
       }
-      expect(core.stores.rooms.extremities(db, room.nid)).toHaveLength(1);
+      expect(core.stores.graph.extremities(db, room.nid)).toHaveLength(1);
     });
   });
 

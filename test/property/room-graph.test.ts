@@ -87,7 +87,7 @@ function findings(rooms: TestRooms, room: SignedRoom): Findings {
     return {
       rejected: stored.filter(({ rejected }) => rejected).map(({ eventId }) => eventId),
       softFailed: stored.filter(({ softFailed }) => softFailed).map(({ eventId }) => eventId),
-      extremities: core.stores.rooms.extremities(snapshot, known.nid).map(idOf).sort(),
+      extremities: core.stores.graph.extremities(snapshot, known.nid).map(idOf).sort(),
       before: Object.fromEntries(
         stored.map((event) => [event.eventId, named(core.stateEntries(snapshot, event.snapshot))]),
       ),

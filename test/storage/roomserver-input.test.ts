@@ -158,10 +158,10 @@ describe('receiving events', () => {
     const state = room.events.slice(0, 5).map(({ eventId }) => eventId);
     await scene.receive(room, [seen], 'live', { stateBefore: new Map([[seen.eventId, state]]) });
     expect(scene.verify()).toEqual([]);
-    const before = scene.rooms.read((snapshot) => scene.rooms.core.stores.rooms.extremities(snapshot, 1 as never));
+    const before = scene.rooms.read((snapshot) => scene.rooms.core.stores.graph.extremities(snapshot, 1 as never));
     await scene.receive(room, [lost], 'backfilled');
     expect(
-      scene.rooms.read((snapshot) => scene.rooms.core.stores.rooms.extremities(snapshot, 1 as never)),
+      scene.rooms.read((snapshot) => scene.rooms.core.stores.graph.extremities(snapshot, 1 as never)),
     ).toHaveLength(before.length - 1);
     expect(scene.timeline(room)).toEqual(room.events.map(({ eventId }) => eventId));
     expect(scene.verify()).toEqual([]);

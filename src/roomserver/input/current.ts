@@ -10,9 +10,9 @@ import { type Job, type Phase, type PipelineTools, positionOf } from './job.ts';
 export const moveState: Phase = (tx, job, tools) => {
   const { stores, resolver } = tools;
   if (job.kind === 'outlier') return undefined;
-  const { rooms, events } = stores;
+  const { rooms, graph, events } = stores;
   const room = job.room.nid;
-  const after = job.coversAll ? [job.after] : rooms.extremities(tx, room).map((nid) => events.knownMeta(tx, nid).after);
+  const after = job.coversAll ? [job.after] : graph.extremities(tx, room).map((nid) => events.knownMeta(tx, nid).after);
   // With nothing to stand on (all that we know of failed) the state stays as it is.
   if (after.length === 0) return undefined;
   const next = resolveOrDefer(tx, job, resolver, after);
@@ -36,7 +36,7 @@ const guarded: ReadonlySet<TypeNid> = new Set([types.member, types.powerLevels, 
  * event that came is nothing that could have caused it (it sets no such state itself).
  */
 function noteReset(tx: Tx, { event, room }: Job, { stores, onStateReset }: PipelineTools, next: SnapshotNid): void {
-  const { events, states, rooms, keys } = stores;
+  const { events, states, rooms, graph, keys } = stores;
   if (event.stateKey !== undefined && guarded.has(stores.types.find(tx, event.type))) return;
   const current = rooms.head(tx, room.nid).snapshot;
   const idOf = (nid: number): EventId => events.knownMeta(tx, nid as EventNid).eventId;
@@ -52,7 +52,7 @@ function noteReset(tx: Tx, { event, room }: Job, { stores, onStateReset }: Pipel
       to: to === 0 ? undefined : idOf(to),
     }));
   if (changes.length === 0) return;
-  const extremities = rooms.extremities(tx, room.nid).map(idOf);
+  const extremities = graph.extremities(tx, room.nid).map(idOf);
   tx.afterCommit(() => onStateReset({ room: room.roomId, event: event.eventId, extremities, changes }));
 }
 

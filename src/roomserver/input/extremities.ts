@@ -37,7 +37,7 @@ function nearestAccepted(
 }
 
 export const hasAcceptedDescendant = (stores: Stores, snapshot: Snapshot, nid: EventNid): boolean =>
-  nearestAccepted(stores, snapshot, nid, (at) => stores.rooms.children(snapshot, at), true).length > 0;
+  nearestAccepted(stores, snapshot, nid, (at) => stores.graph.children(snapshot, at), true).length > 0;
 
 /** The stored prev events of an event. */
 export function prevNids(stores: Stores, snapshot: Snapshot, room: RoomNid, nid: EventNid): EventNid[] {
@@ -61,12 +61,12 @@ export function updateExtremities(stores: Stores, tx: Tx, room: RoomNid, nid: Ev
   const accepted = isAccepted(meta);
   if (!accepted && !isPassedThrough(meta)) return;
   const hasDescendant = hasAcceptedDescendant(stores, tx, nid);
-  if (accepted && !hasDescendant) stores.rooms.addExtremity(tx, room, nid);
-  else stores.rooms.removeExtremity(tx, room, nid);
+  if (accepted && !hasDescendant) stores.graph.addExtremity(tx, room, nid);
+  else stores.graph.removeExtremity(tx, room, nid);
   const covered = accepted || hasDescendant;
   for (const ancestor of nearestAcceptedAncestors(stores, tx, room, nid)) {
-    if (covered) stores.rooms.removeExtremity(tx, room, ancestor);
-    else if (!hasAcceptedDescendant(stores, tx, ancestor)) stores.rooms.addExtremity(tx, room, ancestor);
+    if (covered) stores.graph.removeExtremity(tx, room, ancestor);
+    else if (!hasAcceptedDescendant(stores, tx, ancestor)) stores.graph.addExtremity(tx, room, ancestor);
   }
 }
 
@@ -75,7 +75,7 @@ export const moveExtremities: Phase = (tx, job, { stores }) => {
   if (job.kind === 'outlier') return undefined;
   if (job.replacesRoom && job.failure === undefined) {
     stores.rooms.setBegins(tx, room, positionOf(tx, job));
-    for (const extremity of stores.rooms.extremities(tx, room)) stores.rooms.removeExtremity(tx, room, extremity);
+    for (const extremity of stores.graph.extremities(tx, room)) stores.graph.removeExtremity(tx, room, extremity);
   }
   updateExtremities(stores, tx, room, job.nid);
   return undefined;
@@ -83,7 +83,7 @@ export const moveExtremities: Phase = (tx, job, { stores }) => {
 
 /** The same for an event of our own: it stands on all forward extremities that it names, and nothing stands on it. */
 export const moveOwnExtremities: Phase = (tx, job, { stores }) => {
-  for (const prev of job.prev) stores.rooms.removeExtremity(tx, job.room.nid, prev.nid);
-  stores.rooms.addExtremity(tx, job.room.nid, job.nid);
+  for (const prev of job.prev) stores.graph.removeExtremity(tx, job.room.nid, prev.nid);
+  stores.graph.addExtremity(tx, job.room.nid, job.nid);
   return undefined;
 };

@@ -35,15 +35,15 @@ const lower = (a: Position | undefined, b: Position | undefined): Position | und
 /** The lowest slot of the nearest stored descendants that have one. */
 function slotOfDescendants(stores: Stores, snapshot: Snapshot, room: RoomNid, eventId: EventId): Position | undefined {
   const own = stores.events.nidOf(snapshot, eventId);
-  const stack: EventNid[] = stores.rooms.waitingFor(snapshot, room, eventId);
-  if (own > 0) stack.push(...stores.rooms.children(snapshot, own));
+  const stack: EventNid[] = stores.graph.waitingFor(snapshot, room, eventId);
+  if (own > 0) stack.push(...stores.graph.children(snapshot, own));
   const seen = new Set<EventNid>();
   let slot: Position | undefined;
   for (let nid = stack.pop(); nid !== undefined; nid = stack.pop()) {
     if (seen.has(nid)) continue;
     seen.add(nid);
     const place = stores.events.meta(snapshot, nid)?.place;
-    if (place === undefined) stack.push(...stores.rooms.children(snapshot, nid));
+    if (place === undefined) stack.push(...stores.graph.children(snapshot, nid));
     else slot = lower(slot, place.slot);
   }
   return slot;
@@ -51,13 +51,13 @@ function slotOfDescendants(stores: Stores, snapshot: Snapshot, room: RoomNid, ev
 
 /** The slot of the shallowest event behind a gap that is deeper than this: the event's descendants are filled in there. */
 function slotOfNextGap(
-  { rooms, events }: Stores,
+  { graph, events }: Stores,
   snapshot: Snapshot,
   room: RoomNid,
   depth: number,
 ): Position | undefined {
   let next: { readonly depth: number; readonly slot: Position } | undefined;
-  for (const { child } of rooms.missing(snapshot, room)) {
+  for (const { child } of graph.missing(snapshot, room)) {
     const meta = events.meta(snapshot, child as EventNid);
     if (meta?.place === undefined || meta.depth <= depth || (next !== undefined && meta.depth >= next.depth)) continue;
     next = { depth: meta.depth, slot: meta.place.slot };

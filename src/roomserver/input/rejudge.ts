@@ -55,7 +55,7 @@ function affectedBy({ stores }: PipelineTools, tx: Tx, room: Room, dirty: Readon
   }
   const stack = [...dirty, ...found];
   for (let nid = stack.pop(); nid !== undefined; nid = stack.pop()) {
-    for (const child of stores.rooms.children(tx, nid)) {
+    for (const child of stores.graph.children(tx, nid)) {
       if (found.has(child)) continue;
       found.add(child);
       stack.push(child);

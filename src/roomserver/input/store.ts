@@ -56,16 +56,16 @@ function placeOf(tx: Tx, job: Job): { slot: ReturnType<typeof positionOf>; live:
 }
 
 export const storeEdges: Phase = (tx, job, { stores }) => {
-  const { rooms } = stores;
+  const { graph } = stores;
   if (job.kind === 'outlier') return undefined;
-  for (const prev of job.prev) rooms.addEdge(tx, prev.nid, job.nid);
-  for (const eventId of job.missing) rooms.addMissing(tx, job.room.nid, eventId, job.nid);
-  rooms.fillMissing(tx, job.room.nid, job.event.eventId, job.nid);
+  for (const prev of job.prev) graph.addEdge(tx, prev.nid, job.nid);
+  for (const eventId of job.missing) graph.addMissing(tx, job.room.nid, eventId, job.nid);
+  graph.fillMissing(tx, job.room.nid, job.event.eventId, job.nid);
   return undefined;
 };
 
 /** The same for an event of our own: what it stands on is stored, and nothing can have named it yet. */
 export const storeOwnEdges: Phase = (tx, job, { stores }) => {
-  for (const prev of job.prev) stores.rooms.addEdge(tx, prev.nid, job.nid);
+  for (const prev of job.prev) stores.graph.addEdge(tx, prev.nid, job.nid);
   return undefined;
 };

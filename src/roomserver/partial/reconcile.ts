@@ -121,7 +121,7 @@ export function prepareEnd(
   snapshot: Snapshot,
   room: Room,
 ): Generator<void, void> | undefined {
-  const [only, ...others] = stores.rooms.extremities(snapshot, room.nid);
+  const [only, ...others] = stores.graph.extremities(snapshot, room.nid);
   const after = only === undefined ? undefined : stores.partial.result(snapshot, only)?.after;
   if (after === undefined || others.length > 0) return undefined;
   return stores.states.prepareDifference(snapshot, stores.rooms.head(snapshot, room.nid).snapshot, after);
@@ -147,7 +147,7 @@ export function endResync(tools: PipelineTools, tx: Tx, room: Room, row: Partial
     const target = redacts === undefined ? 0 : stores.events.nidOf(tx, redacts);
     if (target > 0) applyRedactions(stores, tx, room, target as EventNid, tools.now());
   }
-  const after = stores.rooms.extremities(tx, room.nid).map((nid) => stores.events.knownMeta(tx, nid).after);
+  const after = stores.graph.extremities(tx, room.nid).map((nid) => stores.events.knownMeta(tx, nid).after);
   const position = tx.nextPosition();
   if (after.length > 0) {
     const transitions = moveCurrentState(stores, tx, room.nid, resolver.resolve(tx, room, after, true), position);

@@ -65,9 +65,9 @@ const selectNids = sql<[room: number, after: number, upTo: number], { nid: numbe
 /** Takes an event out of the graph: its children stand behind a gap from now on. */
 export function detach(stores: Stores, tx: Tx, room: Room, nid: EventNid): void {
   const { eventId } = stores.events.knownMeta(tx, nid);
-  for (const child of stores.rooms.children(tx, nid)) {
+  for (const child of stores.graph.children(tx, nid)) {
     stores.events.spellOut(tx, child, room.rules);
-    stores.rooms.addMissing(tx, room.nid, eventId, child);
+    stores.graph.addMissing(tx, room.nid, eventId, child);
   }
   tx.run(deleteEdges, nid);
   for (const prev of prevNids(stores, tx, room.nid, nid)) tx.run(deleteEdge, prev, nid);

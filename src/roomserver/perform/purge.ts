@@ -57,7 +57,7 @@ function purgeBatch(tx: Tx, { bus, rooms }: PurgeParts, purge: HistoryPurge, aft
   const batch = stores.events.served.forward(tx, room.nid, after ?? start, end, batchSize);
   const last = batch.at(-1)?.place;
   if (last === undefined) return undefined;
-  const needed = new Set(stores.rooms.extremities(tx, room.nid));
+  const needed = new Set(stores.graph.extremities(tx, room.nid));
   const going = batch.filter(({ nid }) => !needed.has(nid));
   keepNumbers(stores, tx);
   const isKept = (event: StoredEvent): boolean =>

@@ -3,7 +3,7 @@ import { levelFor, powerLevelOf } from '../../matrix/auth-power-levels.ts';
 import { matrixError } from '../../matrix/errors.ts';
 import { type EventId, type UserId, parseEventId, serverNameOf } from '../../matrix/ids.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import { currentLevels } from '../query/room-auth.ts';
 import type { Room } from '../types.ts';
 

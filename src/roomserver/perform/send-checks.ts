@@ -3,7 +3,7 @@ import { MatrixError, matrixError } from '../../matrix/errors.ts';
 import { type UserId, parseRoomAlias } from '../../matrix/ids.ts';
 import { type JsonObject, type JsonValue, asString, memberOf } from '../../matrix/json.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import { relationIn } from '../query/bundle.ts';
 import { contentOf } from '../query/client-event.ts';
 import { currentContent } from '../query/room-auth.ts';

@@ -5,7 +5,7 @@
 import type { UserId } from '../../matrix/ids.ts';
 import { asString, isJsonObject, memberOf } from '../../matrix/json.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { ChildEvent, EventNid, StoredEvent } from '../types.ts';
 import { type Bundle, clientEvent, clientView, contentOf } from './client-event.ts';
 

@@ -7,7 +7,7 @@ import { asString, memberOf, parseJson } from '../../matrix/json.ts';
 import { clientEventText } from '../../matrix/stored-event.ts';
 import type { Snapshot } from '../../storage/index.ts';
 import { Slice } from '../../util/slice.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { EventNid, SnapshotNid, StoredEvent } from '../types.ts';
 
 /** Gives `unsigned.m.relations` of an event as JSON text; undefined when there is nothing to bundle. */

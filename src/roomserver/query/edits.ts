@@ -1,7 +1,7 @@
 /** The edit of an event that counts (C-S API v1.19 §Event replacements), whoever looks. */
 import { isJsonObject, memberOf } from '../../matrix/json.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { StoredEvent } from '../types.ts';
 import { relationIn } from './bundle.ts';
 import { contentOf } from './client-event.ts';

@@ -6,7 +6,7 @@
 import { createIdOfRoom } from '../../matrix/ids.ts';
 import type { Snapshot } from '../../storage/index.ts';
 import { Slice } from '../../util/slice.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { EventNid, Room, StoredEvent } from '../types.ts';
 
 /** Rejected events that one walk passes over. */

@@ -6,7 +6,7 @@ import { joinRuleOf } from '../../matrix/auth-member.ts';
 import type { RoomId, UserId } from '../../matrix/ids.ts';
 import { asArray, asString, memberOf } from '../../matrix/json.ts';
 import { asPosition, type Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { Room } from '../types.ts';
 import { isWorldReadable } from './room-access.ts';
 import { currentAuthState, currentContent } from './room-auth.ts';

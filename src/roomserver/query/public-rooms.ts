@@ -5,7 +5,7 @@
  */
 import { matrixError } from '../../matrix/errors.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { RoomNid } from '../types.ts';
 import { type PublishedRoom, publishedRoom, roomType } from './room-summary.ts';
 

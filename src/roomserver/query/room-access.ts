@@ -6,7 +6,7 @@ import { matrixError } from '../../matrix/errors.ts';
 import { historyVisibilityIn } from '../../matrix/history-visibility.ts';
 import type { UserId } from '../../matrix/ids.ts';
 import { asPosition, type Position, type Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { LocalMembership, Room } from '../types.ts';
 import { currentContent } from './room-auth.ts';
 

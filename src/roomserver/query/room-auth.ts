@@ -3,7 +3,7 @@ import type { AuthState } from '../../matrix/auth-types.ts';
 import { type PowerLevels, powerLevelsOf } from '../../matrix/auth-power-levels.ts';
 import type { JsonObject } from '../../matrix/json.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { Room } from '../types.ts';
 
 /** The current state, read key by key as it is asked for. */

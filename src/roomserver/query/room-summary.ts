@@ -1,7 +1,7 @@
 /** What a room is about, from its current state (C-S API v1.19 §Published room directory, §Spaces, `GET /room_summary`). */
 import { type JsonObject, asArray, asString, memberOf } from '../../matrix/json.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { Room } from '../types.ts';
 import { allowedRooms, isRestricted, joinRuleIn } from './join-conditions.ts';
 import { isWorldReadable } from './room-access.ts';

@@ -5,7 +5,7 @@
  */
 import { matrixError } from '../../matrix/errors.ts';
 import type { Database, Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { EventNid } from '../types.ts';
 import { Slice } from '../../util/slice.ts';
 import { authChain, toldEvent } from './graph.ts';

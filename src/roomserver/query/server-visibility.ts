@@ -11,7 +11,7 @@ import { type HistoryVisibility, historyVisibilityIn, mayServerView } from '../.
 import { type UserId, serverNameOf } from '../../matrix/ids.ts';
 import { isServerAllowed } from '../../matrix/server-acl.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { Membership, Room, SnapshotNid, StoredEvent } from '../types.ts';
 import { currentContent } from './room-auth.ts';
 

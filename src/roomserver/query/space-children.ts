@@ -2,7 +2,7 @@
 import { type RoomId, type UserId, parseRoomId, parseServerName, type ServerName } from '../../matrix/ids.ts';
 import { type JsonObject, asArray, asString, memberOf } from '../../matrix/json.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { Room } from '../types.ts';
 import { roomType } from './room-summary.ts';
 

@@ -2,7 +2,7 @@
 import { canonicalJson } from '../../matrix/canonical-json.ts';
 import { redactEvent } from '../../matrix/pdu.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import { redactedTexts } from '../input/annotate.ts';
 import { types as knownTypes } from '../storage/nids.ts';
 import type { Stores } from '../stores.ts';

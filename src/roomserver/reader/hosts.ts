@@ -1,7 +1,7 @@
 /** The part of `RoomReader` that tells which servers are and were in rooms (INVARIANTS 21). */
 import type { ServerName } from '../../matrix/ids.ts';
 import { asPosition } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { Stores } from '../stores.ts';
 
 type HostReader = Pick<

@@ -1,6 +1,6 @@
 /** The part of `RoomReader` that tells who is in rooms, and in which rooms somebody is. */
 import type { ServerName } from '../../matrix/ids.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { Stores } from '../stores.ts';
 
 type MemberReader = Pick<

@@ -1,5 +1,5 @@
 /** The part of `RoomReader` that tells which rooms have partial state, and since when others are whole. */
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import { presumedRooms } from '../query/presumed.ts';
 import type { Stores } from '../stores.ts';
 

@@ -1,6 +1,6 @@
 /** The part of `RoomReader` that reads the state of rooms: the current one, and those that snapshots hold. */
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { Block } from '../state/blocks.ts';
 import { entriesOf } from '../state/snapshots.ts';
 import { types as knownTypes } from '../storage/nids.ts';

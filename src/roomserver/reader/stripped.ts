@@ -2,7 +2,7 @@
 import type { UserId } from '../../matrix/ids.ts';
 import { strippedStateFields } from '../../matrix/stored-event.ts';
 import type { Snapshot } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import { currentEventNid, stateEventNid, type Stores } from '../stores.ts';
 import type { EventNid, LocalMembership, RoomNid, StoredEvent } from '../types.ts';
 

@@ -180,7 +180,7 @@ export class Backfill {
     const now = clock.now();
     return db.read((snapshot) => {
       const found: { readonly place: Place; readonly gap: Extremity }[] = [];
-      for (const { event_id, child } of rooms.stores.rooms.missing(snapshot, room.nid)) {
+      for (const { event_id, child } of rooms.stores.graph.missing(snapshot, room.nid)) {
         if (behind !== undefined && child !== behind) continue;
         const missing = eventIdFrom(event_id);
         if ((this.#failed.get(`${room.nid} ${missing}`)?.retryAt ?? 0) > now) continue;

@@ -7,7 +7,7 @@ import { matrixError } from '../../matrix/errors.ts';
 import type { RoomId, ServerName, UserId } from '../../matrix/ids.ts';
 import type { Database, Shown } from '../../storage/index.ts';
 import { Slice } from '../../util/slice.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import { mayDiscover, mayDiscoverTold } from '../query/join-conditions.ts';
 import { roomSummary } from '../query/room-summary.ts';
 import { type SpaceChild, spaceChildren, viaOf } from '../query/space-children.ts';

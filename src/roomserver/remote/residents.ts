@@ -9,7 +9,7 @@ import { asString, memberOf, parseJson } from '../../matrix/json.ts';
 import { asPosition, type Snapshot } from '../../storage/index.ts';
 import type { Clock } from '../../util/clock.ts';
 import type { Result } from '../../util/result.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 
 /** More are not asked for one request of a client. */
 const mostServers = 15;

@@ -2,7 +2,7 @@
 import type { FedClient } from '../../fedclient/index.ts';
 import type { ServerName } from '../../matrix/ids.ts';
 import type { Database } from '../../storage/index.ts';
-import type { RoomReader } from '../core.ts';
+import type { RoomReader } from '../room-reader.ts';
 import type { Room } from '../types.ts';
 
 /** Servers that are asked before a question counts as unanswered. */

@@ -1,13 +1,12 @@
 /**
- * Rows of rooms and of what hangs on a room: current state, its history, forward extremities, edges of the event graph,
- * prev events that are not stored.
+ * Rows of rooms, their current state and its history.
  */
 import type { RoomId, UserId } from '../../matrix/ids.ts';
 import { rulesOfVersion } from '../../matrix/room-versions.ts';
 import { asPosition, sql, type Position, type Snapshot, type Tx } from '../../storage/index.ts';
 import type { EventNid, Room, RoomNid, SnapshotNid } from '../types.ts';
 import { LruCache } from '../../util/lru.ts';
-import { type Counter, type StoredId, storedId } from './nids.ts';
+import type { Counter } from './nids.ts';
 
 interface RoomRow {
   readonly nid: number;
@@ -64,29 +63,6 @@ const insertHistory = sql<[room: number, position: number, snapshot: number]>(
 );
 const selectHistory = sql<[room: number, position: number], { position: number; snapshot: number }>(
   `SELECT position, snapshot FROM room_state_history WHERE room = ? AND position <= ? ORDER BY position DESC LIMIT 1`,
-);
-const selectExtremities = sql<[room: number], { event: number }>(
-  'SELECT event FROM room_extremities WHERE room = ? ORDER BY event',
-);
-const insertExtremity = sql<[room: number, event: number]>(
-  'INSERT OR IGNORE INTO room_extremities (room, event) VALUES (?, ?)',
-);
-const deleteExtremity = sql<[room: number, event: number]>('DELETE FROM room_extremities WHERE room = ? AND event = ?');
-const insertEdge = sql<[parent: number, child: number]>(
-  'INSERT OR IGNORE INTO room_edges (parent, child) VALUES (?, ?)',
-);
-const selectChildren = sql<[parent: number], { child: number }>(
-  'SELECT child FROM room_edges WHERE parent = ? ORDER BY child',
-);
-const insertMissing = sql<[room: number, id: StoredId, child: number]>(
-  'INSERT OR IGNORE INTO room_missing (room, event_id, child) VALUES (?, ?, ?)',
-);
-const selectWaiting = sql<[room: number, id: StoredId], { child: number }>(
-  'SELECT child FROM room_missing WHERE room = ? AND event_id = ? ORDER BY child',
-);
-const deleteWaiting = sql<[room: number, id: StoredId]>('DELETE FROM room_missing WHERE room = ? AND event_id = ?');
-const selectMissing = sql<[room: number], { event_id: StoredId; child: number }>(
-  'SELECT event_id, child FROM room_missing WHERE room = ? ORDER BY child, event_id',
 );
 const upsertState = sql<[room: number, type: number, key: number, event: number]>(
   `INSERT INTO room_state (room, type, state_key, event) VALUES (?, ?, ?, ?)
@@ -228,48 +204,6 @@ export class RoomStore {
   /** The Position of the newest change of the current state at or before `position`, 0: none. */
   lastStateChange(snapshot: Snapshot, room: RoomNid, position: Position): Position {
     return asPosition(snapshot.get(selectHistory, room, position)?.position ?? 0);
-  }
-
-  extremities(snapshot: Snapshot, room: RoomNid): EventNid[] {
-    return snapshot.all(selectExtremities, room).map(({ event }) => event as EventNid);
-  }
-
-  addExtremity(tx: Tx, room: RoomNid, event: EventNid): void {
-    tx.run(insertExtremity, room, event);
-  }
-
-  removeExtremity(tx: Tx, room: RoomNid, event: EventNid): void {
-    tx.run(deleteExtremity, room, event);
-  }
-
-  addEdge(tx: Tx, parent: EventNid, child: EventNid): void {
-    tx.run(insertEdge, parent, child);
-  }
-
-  children(snapshot: Snapshot, parent: EventNid): EventNid[] {
-    return snapshot.all(selectChildren, parent).map(({ child }) => child as EventNid);
-  }
-
-  addMissing(tx: Tx, room: RoomNid, prevEvent: string, child: EventNid): void {
-    tx.run(insertMissing, room, storedId(prevEvent), child);
-  }
-
-  /** Events that name this one as a prev event and were stored before it. */
-  waitingFor(snapshot: Snapshot, room: RoomNid, eventId: string): EventNid[] {
-    return snapshot.all(selectWaiting, room, storedId(eventId)).map(({ child }) => child as EventNid);
-  }
-
-  /** Turns what waited for an event into edges, now that it is stored. */
-  fillMissing(tx: Tx, room: RoomNid, eventId: string, nid: EventNid): EventNid[] {
-    const waiting = this.waitingFor(tx, room, eventId);
-    for (const child of waiting) this.addEdge(tx, nid, child);
-    if (waiting.length > 0) tx.run(deleteWaiting, room, storedId(eventId));
-    return waiting;
-  }
-
-  /** Prev events that are not stored, with the event that names each. */
-  missing(snapshot: Snapshot, room: RoomNid): { readonly event_id: StoredId; readonly child: number }[] {
-    return snapshot.all(selectMissing, room);
   }
 
   setStateEvent(tx: Tx, room: RoomNid, type: number, key: number, event: number): void {

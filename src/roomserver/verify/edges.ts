@@ -27,7 +27,7 @@ export function verifyEdges({ stores, snapshot, room, events, differs }: Verific
       else expected.push([prev.nid, meta.nid]);
     }
   }
-  const stored = stores.rooms.missing(snapshot, room.nid);
+  const stored = stores.graph.missing(snapshot, room.nid);
   compareRows(
     differs,
     missingRows,
@@ -36,7 +36,7 @@ export function verifyEdges({ stores, snapshot, room, events, differs }: Verific
   );
   const edges: DerivedRow[] = [];
   for (const nid of events.keys()) {
-    for (const child of stores.rooms.children(snapshot, nid)) edges.push([nid, child]);
+    for (const child of stores.graph.children(snapshot, nid)) edges.push([nid, child]);
   }
   compareRows(differs, edgeRows, edges, expected);
 }
@@ -48,7 +48,7 @@ export function verifyExtremities({ stores, snapshot, room, events, differs }: V
     if (!isAccepted(meta) || (meta.place?.live === 1 && meta.place.slot < begins)) continue;
     if (!hasAcceptedDescendant(stores, snapshot, meta.nid)) expected.push([room.nid, meta.nid]);
   }
-  const stored = stores.rooms.extremities(snapshot, room.nid);
+  const stored = stores.graph.extremities(snapshot, room.nid);
   compareRows(
     differs,
     extremityRows,

@@ -103,7 +103,7 @@ function verifyCurrent({ stores, snapshot, room, events, differs }: Verification
   if (stores.rooms.snapshotAt(snapshot, room.nid, asPosition(Number.MAX_SAFE_INTEGER)) !== head.snapshot) {
     differs('the newest row of its history is not its current state');
   }
-  const extremities = stores.rooms.extremities(snapshot, room.nid);
+  const extremities = stores.graph.extremities(snapshot, room.nid);
   const after = extremities.flatMap((nid) => events.get(nid)?.after ?? ([] as SnapshotNid[]));
   if (after.length === 0) return;
   const { base, changes } = resolver.compute(snapshot, room, after);
